@@ -1,0 +1,35 @@
+"""What may go wrong on somebody's machine, told in one sentence.
+
+    LocalError
+    ├── NoRoom            the disk is full, or nearly
+    ├── NotWritable       a folder cannot be written
+    ├── PortTaken         a port that was asked for by name belongs to another program
+    ├── ServerMissing     no Postgres or Valkey was found to start
+    └── StartFailed       a program ended, or did not answer, while it was started
+
+The commands print the sentence and end with status 1; a traceback means a defect of ours.
+"""
+
+
+class LocalError(Exception):
+    """Something on this machine is in the way; the message is the whole explanation."""
+
+
+class NoRoom(LocalError):
+    """The disk is full, or nearly."""
+
+
+class NotWritable(LocalError):
+    """A folder cannot be written."""
+
+
+class PortTaken(LocalError):
+    """A port that was asked for by name belongs to another program."""
+
+
+class ServerMissing(LocalError):
+    """No Postgres or Valkey was found to start."""
+
+
+class StartFailed(LocalError):
+    """A program ended, or did not answer, while it was started."""

@@ -1,0 +1,1 @@
+"""Fixtures for every test. The servers are started by `local.pytest_servers`, named in pyproject.toml."""
