@@ -1,0 +1,42 @@
+"""The Celery application: queues and beat's schedule.
+
+Celery carries doorbells only (outbox.bell): a lost, doubled or ancient task does no harm. Beat's ticks come from the
+registry in outbox.ticks, so a tick exists once, for beat and for the relay alike.
+"""
+
+import os
+
+from celery import Celery
+from kombu import Queue
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "orders_project.settings")
+
+QUEUES = ("ticks", "default", "steps", "payments", "shipping", "notifications")
+# Shorter, and a skewed clock would revoke every tick; a tick that is late finds its work done and ends at once.
+TICK_EXPIRES_SECONDS = 60
+
+app = Celery("orders")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+
+
+def _queue(name: str) -> Queue:
+    """One queue; quorum queues on RabbitMQ, because classic ones lose their content with their node."""
+    arguments = {"x-queue-type": "quorum"} if str(app.conf.broker_url).startswith("amqp") else {}
+    return Queue(name, queue_arguments=arguments)
+
+
+@app.on_after_finalize.connect
+def _configure(sender: Celery, **_: object) -> None:
+    from outbox import ticks
+
+    sender.conf.task_queues = [_queue(name) for name in QUEUES]
+    sender.conf.beat_schedule = {
+        tick.name: {
+            "task": "outbox.run_tick",
+            "schedule": tick.every.total_seconds(),
+            "args": [tick.name],
+            "options": {"queue": "ticks", "expires": TICK_EXPIRES_SECONDS},
+        }
+        for tick in ticks.registered()
+    }

@@ -1,0 +1,30 @@
+"""Every address of the service. Routes are named; a route that is not listed here does not exist."""
+
+from django.contrib import admin
+from django.http import Http404, HttpRequest
+from django.urls import include, path, re_path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from orders_project import health, metrics, views
+
+
+def _unknown(request: HttpRequest) -> None:
+    """A view for what nothing serves, so that DEBUG's own page does not replace the API's answer."""
+    raise Http404
+
+
+urlpatterns = [
+    path("", views.RootView.as_view(), name="root"),
+    path("admin/", admin.site.urls),
+    path("api-auth/", include("rest_framework.urls")),
+    path("api/auth-token/", views.AuthTokenView.as_view(), name="auth-token"),
+    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("problems/<slug:slug>", views.problem_type, name="problem-type"),
+    path("health/live", health.live, name="health-live"),
+    path("health/ready", health.ready, name="health-ready"),
+    path("healthz", health.live, name="healthz"),
+    path("readyz", health.ready, name="readyz"),
+    path("metrics", metrics.scrape, name="metrics"),
+    re_path(r"", _unknown, name="unknown"),
+]
