@@ -1,12 +1,13 @@
 """The Celery application: queues and beat's schedule.
 
 Celery carries doorbells only (outbox.bell): a lost, doubled or ancient task does no harm. Beat's ticks come from the
-registry in outbox.ticks, so a tick exists once, for beat and for the relay alike.
+registry in outbox.periodic, so a tick exists once, for beat and for the relay alike.
 """
 
 import os
 
 from celery import Celery
+from celery.signals import beat_init, worker_ready, worker_shutting_down
 from kombu import Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "orders_project.settings")
@@ -28,7 +29,7 @@ def _queue(name: str) -> Queue:
 
 @app.on_after_finalize.connect
 def _configure(sender: Celery, **_: object) -> None:
-    from outbox import ticks
+    from outbox import periodic
 
     sender.conf.task_queues = [_queue(name) for name in QUEUES]
     sender.conf.beat_schedule = {
@@ -38,5 +39,22 @@ def _configure(sender: Celery, **_: object) -> None:
             "args": [tick.name],
             "options": {"queue": "ticks", "expires": TICK_EXPIRES_SECONDS},
         }
-        for tick in ticks.registered()
+        for tick in periodic.registered()
     }
+
+
+@beat_init.connect
+@worker_ready.connect
+def _heartbeat(**_: object) -> None:
+    """Says that this process is alive, under the kind that its name begins with ("worker-2" is a worker)."""
+    from outbox import heartbeat
+
+    heartbeat.start(os.environ.get("PROCESS_NAME", "worker").rstrip("-0123456789"))
+
+
+@worker_shutting_down.connect
+def _stop(**_: object) -> None:
+    """A warm shutdown: what is in flight ends, nothing new is claimed."""
+    from outbox import heartbeat
+
+    heartbeat.stop()

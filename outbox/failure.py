@@ -1,0 +1,107 @@
+"""What becomes of messages whose work raised: again alone, again later, or dead.
+
+Guarantee: an error never loses a message (I4). A batch that raised comes back one by one, so a bad message costs only
+itself. Trouble that is no message's fault (a lost connection, a deadlock, a lock timeout) gives the attempt back.
+Not guaranteed: that this bookkeeping succeeds; when the database is gone, the claim runs out by the clock.
+"""
+
+import random
+from collections.abc import Sequence
+from datetime import timedelta
+
+import psycopg.errors
+import structlog
+from django.db import InterfaceError, OperationalError, transaction
+
+from . import backoff, telemetry
+from .conf import conf
+from .envelope import Message
+from .events import MessageDead
+from .exceptions import Hopeless, RetryLater
+from .models import OutboxMessage
+from .publisher import Publication, publish_all
+from .querysets import PutBack
+from .routing import Inside
+
+log = structlog.get_logger(__name__)
+
+# A statement that ran into statement_timeout is the message's own trouble; these are nobody's.
+_OWN_FAULT = (psycopg.errors.QueryCanceled,)
+_NOBODYS_FAULT_SECONDS = 1.0
+
+
+def record(destination: Inside, messages: Sequence[Message], error: BaseException) -> None:
+    """Decides for messages whose transaction raised and was undone."""
+    reason = describe(error)
+    log.warning(
+        "outbox.work_failed",
+        destination=destination.name,
+        messages=len(messages),
+        error=reason,
+        exc_info=not isinstance(error, Hopeless | RetryLater),
+    )
+    telemetry.OUTBOX_FAILED.labels(destination.name).inc(len(messages))
+    if _is_nobodys_fault(error):
+        put_back(messages, after=_soon(), error=reason, gives_attempt_back=True)
+    elif len(messages) > 1:
+        # Counted, so each is claimed alone from now on: attempts > 0 at claim time.
+        put_back(messages, after=timedelta(0), error=reason, gives_attempt_back=False)
+    elif isinstance(error, RetryLater):
+        put_back(messages, after=error.after, error=reason, gives_attempt_back=True)
+    elif isinstance(error, Hopeless) or messages[0].attempts >= conf().max_attempts:
+        bury(destination, messages, error=reason)
+    else:
+        put_back(messages, after=backoff.delay(messages[0].attempts), error=reason, gives_attempt_back=False)
+
+
+def put_back(messages: Sequence[Message], *, after: timedelta, error: str, gives_attempt_back: bool) -> None:
+    """Makes messages due again after a while."""
+    OutboxMessage.objects.all().put_back(
+        [PutBack(m, after=after, error=error, gives_attempt_back=gives_attempt_back) for m in messages]
+    )
+    for message in messages:
+        telemetry.OUTBOX_RETRIES.labels(message.destination).inc()
+
+
+def bury(destination: Inside | None, messages: Sequence[Message], *, error: str) -> None:
+    """Marks messages dead, and tells whoever waits for them, in one transaction."""
+    with transaction.atomic():
+        buried = OutboxMessage.objects.all().bury(messages, error=error)
+        publish_all([_dead_event(message, error) for message in buried])
+        if destination is not None and destination.on_dead is not None:
+            destination.on_dead(buried)
+    for message in buried:
+        log.error(
+            "outbox.message_dead",
+            destination=message.destination,
+            message_id=str(message.message_id),
+            error=error,
+        )
+
+
+def describe(error: BaseException) -> str:
+    """An error in one short line, as it is stored."""
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _is_nobodys_fault(error: BaseException) -> bool:
+    return isinstance(error, OperationalError | InterfaceError) and not isinstance(error.__cause__, _OWN_FAULT)
+
+
+def _soon() -> timedelta:
+    return timedelta(seconds=random.uniform(0.1, _NOBODYS_FAULT_SECONDS))  # noqa: S311 - jitter, not a secret
+
+
+def _dead_event(message: Message, error: str) -> Publication:
+    event = MessageDead(
+        message_id=message.message_id,
+        destination=message.destination,
+        message_type=message.type,
+        attempts=message.attempts,
+        reason=error,
+    )
+    # One message may die at two destinations and, requeued, again: no sequence orders that.
+    return Publication(
+        event=event, aggregate_id=message.key, sequence=None, correlation_id=message.correlation_id
+    )

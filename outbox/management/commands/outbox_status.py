@@ -1,0 +1,38 @@
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from outbox import selectors
+
+
+class Command(BaseCommand):
+    help = "Shows unfinished messages by destination. Exit code 1 with --fail-if-older-than when one is older."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--fail-if-older-than", type=float, metavar="SECONDS", help="for probes")
+        parser.add_argument("--json", action="store_true", help="one JSON array")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        rows = selectors.status()
+        if options["json"]:
+            self.stdout.write(json.dumps([row.as_dict() for row in rows]))
+        else:
+            self._table(rows)
+        limit = options["fail_if_older_than"]
+        late = [row for row in rows if limit is not None and row.oldest_age_seconds > limit]
+        if late:
+            names = ", ".join(f"{row.destination} ({row.oldest_age_seconds:.0f} s)" for row in late)
+            raise CommandError(f"Open messages older than {limit:.0f} s: {names}", returncode=1)
+
+    def _table(self, rows: list[selectors.DestinationStatus]) -> None:
+        if not rows:
+            self.stdout.write("Nothing waits: every message is done.")
+            return
+        self.stdout.write(f"{'destination':<45}{'open':>8}{'due':>8}{'running':>9}{'dead':>7}{'oldest':>10}  paused")
+        for row in rows:
+            self.stdout.write(
+                f"{row.destination:<45}{row.open:>8}{row.due:>8}{row.running:>9}{row.dead:>7}"
+                f"{row.oldest_age_seconds:>8.0f} s  {row.paused or ''}"
+            )

@@ -1,0 +1,157 @@
+"""Operator verbs and upkeep on messages: requeue, skip, resume, park, bury what is spent, purge.
+
+Each act of a person leaves an OperatorAct in the same transaction. A second click finds it done and changes nothing.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.db import connection, models, transaction
+from django.db.models import F
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from . import claim, failure, routing, wakeup
+from .conf import conf
+from .models import Destination, InboxMessage, OperatorAct, OutboxMessage
+
+PURGE_BATCH_SIZE = 1_000
+Person = AbstractBaseUser | AnonymousUser | None
+
+
+def act(*, who: Person, verb: str, target: models.Model | tuple[str, str], reason: str, **detail: Any) -> OperatorAct:
+    """Writes who did what to what, and why. A reason is required: raises ValueError without one."""
+    if not reason.strip():
+        raise ValueError("An operator act needs a reason.")
+    kind, identity = target if isinstance(target, tuple) else (target._meta.model_name or "", str(target.pk))
+    return OperatorAct.objects.create(
+        who_id=who.pk if who is not None else None,
+        verb=verb,
+        target_type=kind,
+        target_id=identity,
+        reason=reason.strip()[:500],
+        detail=detail,
+    )
+
+
+def requeue(keys: Sequence[UUID], *, who: Person, reason: str, sent: bool = False) -> int:
+    """Makes dead (with `sent`, also done or skipped) messages due again with all their attempts; returns how many.
+
+    Consumers that have handled a message ignore it (I5). What was parked behind it becomes due too.
+    """
+    states = [OutboxMessage.State.DEAD]
+    if sent:
+        states += [OutboxMessage.State.DONE, OutboxMessage.State.SKIPPED]
+    return _change(
+        keys,
+        states,
+        {"state": OutboxMessage.State.OPEN, "due_at": Now(), "attempts": 0, "finished_at": None, "claimed_at": None},
+        who=who,
+        verb="requeue",
+        reason=reason,
+    )
+
+
+def skip(keys: Sequence[UUID], *, who: Person, reason: str) -> int:
+    """Ends open or dead messages undone, so that what waits behind them goes on; returns how many."""
+    return _change(
+        keys,
+        [OutboxMessage.State.DEAD, OutboxMessage.State.OPEN],
+        {"state": OutboxMessage.State.SKIPPED, "finished_at": Now(), "claimed_at": None},
+        who=who,
+        verb="skip",
+        reason=reason,
+    )
+
+
+@transaction.atomic
+def _change(
+    keys: Sequence[UUID],
+    states: Sequence[str],
+    changes: dict[str, Any],
+    *,
+    who: Person,
+    verb: str,
+    reason: str,
+) -> int:
+    rows = list(
+        OutboxMessage.objects.select_for_update()
+        .filter(key__in=keys, state__in=states)
+        .order_by("key")
+        .values_list("key", "destination")
+    )
+    if not rows:
+        return 0
+    found = [key for key, _ in rows]
+    # A claim that is still under way is fenced off by the new epoch (I6).
+    OutboxMessage.objects.filter(key__in=found).update(**changes, epoch=F("epoch") + 1)
+    OutboxMessage.objects.all().unpark_followers(found)
+    for key in found:
+        act(who=who, verb=verb, target=("outboxmessage", str(key)), reason=reason)
+    wakeup.after_commit({destination for _, destination in rows})
+    return len(found)
+
+
+def resume_destination(name: str, *, who: Person, reason: str) -> None:
+    """Ends a destination's pause by hand: what is due is tried at once."""
+    with transaction.atomic():
+        Destination.objects.filter(name=name).update(paused_until=None, pauses=0, pause_reason="")
+        act(who=who, verb="resume", target=("destination", name), reason=reason)
+    wakeup.after_commit({name})
+
+
+def park() -> int:
+    """Moves what waits behind dead or backing-off heads out of the due range (engine: Order)."""
+    names = [d.name for d in routing.all_inside()] + [d.name for d in routing.all_outside()]
+    return OutboxMessage.objects.all().park(names)
+
+
+def bury_spent() -> int:
+    """Buries messages whose every attempt ended without a word: their process died each time (F9)."""
+    inside = {destination.name: destination for destination in routing.all_inside()}
+    names = [*inside, *(destination.name for destination in routing.all_outside())]
+    messages = claim.claim_spent(names)
+    for message in messages:
+        reason = f"{message.attempts} attempts ended without an answer: the process died or hung each time"
+        failure.bury(inside.get(message.destination), [message], error=reason)
+    return len(messages)
+
+
+def purge(*, older_than: timedelta | None = None, batch_size: int = PURGE_BATCH_SIZE, dry_run: bool = False) -> int:
+    """Deletes done and skipped messages that ended longer ago than that; returns how many (I14)."""
+    ended_before = timezone.now() - (older_than or timedelta(days=conf().retention_days))
+    if dry_run:
+        ended = OutboxMessage.objects.filter(state__in=["done", "skipped"], finished_at__lt=ended_before)
+        return ended.count()
+    total = 0
+    while deleted := OutboxMessage.objects.all().purge_batch(ended_before=ended_before, limit=batch_size):
+        total += deleted
+    return total
+
+
+def purge_inbox(
+    *, older_than: timedelta | None = None, batch_size: int = PURGE_BATCH_SIZE, dry_run: bool = False
+) -> int:
+    """Deletes inbox rows received longer ago than that; returns how many. Longer than any redelivery (I5, I14)."""
+    received_before = timezone.now() - (older_than or timedelta(days=conf().inbox_retention_days))
+    old = InboxMessage.objects.filter(received_at__lt=received_before)
+    if dry_run:
+        return old.count()
+    total = 0
+    while deleted := _delete_inbox_batch(received_before, batch_size):
+        total += deleted
+    return total
+
+
+def _delete_inbox_batch(received_before: datetime, limit: int) -> int:
+    # The BRIN index on received_at keeps this to the oldest pages.
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "DELETE FROM outbox_inboxmessage WHERE ctid = ANY(ARRAY("
+            "SELECT ctid FROM outbox_inboxmessage WHERE received_at < %s LIMIT %s))",
+            [received_before, limit],
+        )
+        return cursor.rowcount

@@ -1,0 +1,38 @@
+"""Breaker of a destination: while it is paused nothing of it is rung, claimed or sent, and no attempt is burnt.
+
+Not truth: a pause ends by the clock, and one that is lost costs a trial.
+"""
+
+from datetime import datetime, timedelta
+
+from django.db.models import F
+from django.db.models.functions import Now
+
+from .models import Destination
+
+FIRST_PAUSE = timedelta(seconds=1)
+LONGEST_PAUSE = timedelta(seconds=60)
+
+
+def pause(name: str, *, until: datetime, reason: str) -> None:
+    """Pauses a destination until then."""
+    Destination.objects.update_or_create(name=name, defaults={"paused_until": until, "pause_reason": reason[:1000]})
+
+
+def pause_after_failure(name: str, *, reason: str) -> timedelta:
+    """Pauses a destination that just failed as a whole: 1 s, doubling to 60 s while it keeps failing."""
+    bell, _ = Destination.objects.get_or_create(name=name)
+    length: timedelta = min(FIRST_PAUSE * 2 ** min(bell.pauses, 10), LONGEST_PAUSE)
+    Destination.objects.filter(name=name).update(
+        paused_until=Now() + length, pauses=F("pauses") + 1, pause_reason=reason[:1000]
+    )
+    return length
+
+
+def resume(name: str) -> None:
+    """Ends a pause; called when the destination took something, or by an operator."""
+    Destination.objects.filter(name=name, pauses__gt=0).update(paused_until=None, pauses=0, pause_reason="")
+
+
+def is_paused(name: str) -> bool:
+    return Destination.objects.filter(name=name, paused_until__gt=Now()).exists()

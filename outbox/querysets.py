@@ -1,0 +1,256 @@
+"""The verbs on outbox rows: one SQL statement each, guarded by the claim's epoch (I6).
+
+What a verb returns is what it changed; rows that another claim, an operator or time took over are left out, and the
+caller leaves them alone. Times are the database's (F6). A verb takes (key, epoch) pairs: `claims_of(messages)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from django.db import connection, models
+
+from .envelope import Message
+
+if TYPE_CHECKING:
+    from .models import OutboxMessage
+
+MESSAGE_COLUMNS = (
+    "key, message_id, destination, type, payload, headers, aggregate_type, aggregate_id, sequence,"
+    " correlation_id, attempts, epoch, created_at"
+)
+
+# Index outbox_open gives candidates in insertion order; outbox_unfinished_by_aggregate answers "is it the head?".
+# A row that was tried before is taken alone, so what kills its process takes no neighbour along (F9).
+CLAIM = f"""
+WITH candidate AS MATERIALIZED (
+    SELECT m.key, m.id, m.attempts
+    FROM outbox_outboxmessage m
+    WHERE m.destination = %(destination)s AND m.state = 'open'
+      AND m.due_at <= statement_timestamp()
+      AND (%(types)s::text[] IS NULL OR m.type = ANY(%(types)s)) AND m.attempts < %(max_attempts)s
+      AND (m.order_free OR NOT EXISTS (
+          SELECT FROM outbox_outboxmessage earlier
+          WHERE earlier.destination = m.destination AND earlier.aggregate_id = m.aggregate_id
+            AND earlier.id < m.id AND earlier.state IN ('open', 'dead') AND NOT earlier.order_free))
+    ORDER BY m.id
+    LIMIT %(limit)s
+    FOR UPDATE OF m SKIP LOCKED
+), chosen AS (
+    SELECT key FROM candidate
+    WHERE CASE WHEN (SELECT attempts FROM candidate ORDER BY id LIMIT 1) > 0
+          THEN id = (SELECT min(id) FROM candidate) ELSE attempts = 0 END
+)
+UPDATE outbox_outboxmessage m
+SET attempts = m.attempts + 1, epoch = m.epoch + 1,
+    claimed_at = statement_timestamp(), due_at = statement_timestamp() + %(claim_time)s
+FROM chosen WHERE m.key = chosen.key
+RETURNING {", ".join("m." + column for column in MESSAGE_COLUMNS.split(", "))}, m.id
+"""
+
+# A killer message: its attempts are used up and its last claim ran out without a word.
+CLAIM_SPENT = f"""
+WITH spent AS MATERIALIZED (
+    SELECT key FROM outbox_outboxmessage
+    WHERE destination = ANY(%(destinations)s) AND state = 'open' AND due_at <= statement_timestamp()
+      AND attempts >= %(max_attempts)s
+    ORDER BY id LIMIT 100 FOR UPDATE SKIP LOCKED
+)
+UPDATE outbox_outboxmessage m SET epoch = m.epoch + 1, due_at = statement_timestamp() + interval '15 seconds'
+FROM spent WHERE m.key = spent.key
+RETURNING {", ".join("m." + column for column in MESSAGE_COLUMNS.split(", "))}, m.id
+"""
+
+FINISH = """
+UPDATE outbox_outboxmessage m SET state = 'done', finished_at = statement_timestamp(), last_error = ''
+FROM unnest(%(keys)s::uuid[], %(epochs)s::int[]) AS claim(key, epoch)
+WHERE m.key = claim.key AND m.epoch = claim.epoch AND m.state = 'open'
+RETURNING m.key
+"""
+
+HOLD = """
+SELECT m.key FROM outbox_outboxmessage m
+JOIN unnest(%(keys)s::uuid[], %(epochs)s::int[]) AS claim(key, epoch)
+  ON m.key = claim.key AND m.epoch = claim.epoch
+WHERE m.state = 'open'
+ORDER BY m.key FOR UPDATE OF m
+"""
+
+# From the finished rows of this very transaction as well as from claimed ones: a consumer that says "later" after
+# finish() undoes both. Rows that are dead or skipped by now stay so.
+PUT_BACK = """
+UPDATE outbox_outboxmessage m
+SET state = 'open', finished_at = NULL, claimed_at = NULL,
+    due_at = statement_timestamp() + claim.after, attempts = greatest(m.attempts - claim.given_back, 0),
+    last_error = left(claim.error, 1000)
+FROM unnest(%(keys)s::uuid[], %(epochs)s::int[], %(afters)s::interval[], %(given_back)s::int[], %(errors)s::text[])
+  AS claim(key, epoch, after, given_back, error)
+WHERE m.key = claim.key AND m.epoch = claim.epoch AND m.state IN ('open', 'done')
+RETURNING m.key
+"""
+
+BURY = """
+UPDATE outbox_outboxmessage m SET state = 'dead', claimed_at = NULL, last_error = left(%(error)s, 1000)
+FROM unnest(%(keys)s::uuid[], %(epochs)s::int[]) AS claim(key, epoch)
+WHERE m.key = claim.key AND m.epoch = claim.epoch AND m.state = 'open'
+RETURNING m.key
+"""
+
+# The rows behind a dead or backing-off head wait as long as it does, out of the due range: left there, a hundred
+# thousand of them made every claim walk past them all.
+PARK = """
+WITH head AS (
+    SELECT DISTINCT ON (destination, aggregate_id) destination, aggregate_id, id, state, due_at
+    FROM outbox_outboxmessage
+    WHERE state IN ('open', 'dead') AND NOT order_free AND destination = ANY(%(destinations)s)
+    ORDER BY destination, aggregate_id, id
+)
+UPDATE outbox_outboxmessage m
+SET due_at = CASE WHEN head.state = 'dead' THEN statement_timestamp() + interval '5 minutes'
+             ELSE least(head.due_at, statement_timestamp() + interval '5 minutes') END
+FROM head
+WHERE m.destination = head.destination AND m.aggregate_id = head.aggregate_id AND m.id > head.id
+  AND m.state = 'open' AND NOT m.order_free AND m.due_at <= statement_timestamp()
+  AND (head.state = 'dead' OR head.due_at > statement_timestamp())
+"""
+
+
+# Never a row that is unfinished (I4, I14); a UUIDv7 key is older than its end, so the primary key bounds the scan.
+PURGE = """
+DELETE FROM outbox_outboxmessage WHERE key IN (
+    SELECT key FROM outbox_outboxmessage
+    WHERE key < %(oldest_kept_key)s AND state IN ('done', 'skipped') AND finished_at < %(ended_before)s
+    ORDER BY key LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+"""
+
+# What waited behind these heads waits no longer; a scheduled row keeps its own time.
+UNPARK = """
+UPDATE outbox_outboxmessage follower
+SET due_at = greatest(statement_timestamp(), coalesce(follower.scheduled_for, statement_timestamp()))
+FROM outbox_outboxmessage head
+WHERE head.key = ANY(%(keys)s::uuid[]) AND follower.destination = head.destination
+  AND follower.aggregate_id = head.aggregate_id AND follower.id > head.id
+  AND follower.state = 'open' AND NOT follower.order_free AND follower.attempts = 0
+"""
+
+
+class OutboxMessageQuerySet(models.QuerySet["OutboxMessage"]):
+    def claim(
+        self, destination: str, *, types: Sequence[str] | None, limit: int, claim_time: timedelta, max_attempts: int
+    ) -> list[Message]:
+        """Claims due heads of one destination, at most `limit`, in insertion order; counts the attempt first (F9).
+
+        Autocommit: the claim is lease, attempt count and fence at once, and ends by the clock whatever froze.
+        """
+        rows = _fetch(
+            CLAIM,
+            {
+                "destination": destination,
+                "types": None if types is None else list(types),
+                "limit": limit,
+                "claim_time": claim_time,
+                "max_attempts": max_attempts,
+            },
+        )
+        rows.sort(key=lambda row: row[-1])
+        return [_message(row) for row in rows]
+
+    def claim_spent(self, destinations: Sequence[str], *, max_attempts: int) -> list[Message]:
+        """Claims, to bury them, messages whose attempts are used up and whose last claim ran out (F9)."""
+        rows = _fetch(CLAIM_SPENT, {"destinations": list(destinations), "max_attempts": max_attempts})
+        return [_message(row) for row in rows]
+
+    def finish(self, messages: Sequence[Message]) -> list[Message]:
+        """Marks claimed messages done; the first statement of the effect's transaction (I5, I6)."""
+        return _still_mine(messages, _fetch(FINISH, _claims(messages)))
+
+    def hold(self, messages: Sequence[Message]) -> list[Message]:
+        """Locks claimed messages without finishing them: the fence of a transaction that only notes an intent."""
+        return _still_mine(messages, _fetch(HOLD, _claims(messages)))
+
+    def put_back(self, returns: Sequence[PutBack]) -> int:
+        """Makes messages due again after a while; the attempt stays counted unless it is given back."""
+        return len(
+            _fetch(
+                PUT_BACK,
+                {
+                    "keys": [item.message.key for item in returns],
+                    "epochs": [item.message.epoch for item in returns],
+                    "afters": [item.after for item in returns],
+                    "given_back": [int(item.gives_attempt_back) for item in returns],
+                    "errors": [one_line(item.error) for item in returns],
+                },
+            )
+        )
+
+    def bury(self, messages: Sequence[Message], *, error: str) -> list[Message]:
+        """Marks messages dead with their reason: never retried, never purged, never silent (I4)."""
+        return _still_mine(messages, _fetch(BURY, {**_claims(messages), "error": one_line(error)}))
+
+    def park(self, destinations: Sequence[str]) -> int:
+        """Moves rows behind a dead or backing-off head out of the due range; returns how many."""
+        with connection.cursor() as cursor:
+            cursor.execute(PARK, {"destinations": list(destinations)})
+            return cursor.rowcount
+
+    def unpark_followers(self, heads: Sequence[UUID]) -> int:
+        """Makes due what waited behind these rows; returns how many."""
+        with connection.cursor() as cursor:
+            cursor.execute(UNPARK, {"keys": list(heads)})
+            return cursor.rowcount
+
+    def purge_batch(self, *, ended_before: datetime, limit: int) -> int:
+        """Deletes up to `limit` done or skipped rows that ended before then; returns how many (I14)."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                PURGE,
+                {
+                    "oldest_kept_key": first_key_of(ended_before),
+                    "ended_before": ended_before,
+                    "limit": limit,
+                },
+            )
+            return cursor.rowcount
+
+
+class PutBack:
+    """One message that goes back, when, and whether its attempt counts."""
+
+    def __init__(self, message: Message, *, after: timedelta, error: str = "", gives_attempt_back: bool) -> None:
+        self.message = message
+        self.after = after
+        self.error = error
+        self.gives_attempt_back = gives_attempt_back
+
+
+def first_key_of(moment: datetime) -> UUID:
+    """The smallest UUIDv7 of a moment (RFC 9562: 48 bits of milliseconds lead)."""
+    return UUID(int=int(moment.timestamp() * 1000) << 80)
+
+
+def one_line(error: str) -> str:
+    """An error as it is stored: NUL bytes, which Postgres refuses, and line breaks become spaces."""
+    return " ".join(error.replace("\x00", " ").split())
+
+
+def _claims(messages: Sequence[Message]) -> dict[str, Any]:
+    return {"keys": [m.key for m in messages], "epochs": [m.epoch for m in messages]}
+
+
+def _still_mine(messages: Sequence[Message], rows: list[tuple[Any, ...]]) -> list[Message]:
+    keys: set[UUID] = {row[0] for row in rows}
+    return [message for message in messages if message.key in keys]
+
+
+def _message(row: tuple[Any, ...]) -> Message:
+    names = MESSAGE_COLUMNS.split(", ")
+    return Message(**dict(zip(names, row[:-1], strict=True)))
+
+
+def _fetch(sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        return cursor.fetchall()

@@ -1,0 +1,44 @@
+"""Event types: a payload class and its wire name.
+
+An event is a fact in the past tense, a frozen keyword-only dataclass that lives with its producer. Its fields are named
+in snake_case here and in camelCase on the wire; ids travel as strings and money as decimal strings.
+"""
+
+from dataclasses import fields
+from typing import Any, ClassVar
+from uuid import UUID
+
+
+class Event:
+    """Base of all event payloads.
+
+    `type` is the wire name with its version ("order.created.v1"): a new meaning is a new version, never an edited one.
+    `aggregate_type` names what the event is about ("order"); messages of one aggregate stay in order (I12).
+    """
+
+    type: ClassVar[str]
+    aggregate_type: ClassVar[str]
+
+    def payload(self) -> dict[str, Any]:
+        """The payload as it travels: JSON-able, camelCase."""
+        return {_camel(f.name): _wire(getattr(self, f.name)) for f in fields(self)}  # type: ignore[arg-type]  # every subclass is a dataclass
+
+
+def schema_version(event_type: str) -> int:
+    """The version that an event type's name carries: 1 for "order.created.v1"."""
+    return int(event_type.rpartition(".v")[2])
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+def _wire(value: Any) -> Any:
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, list | tuple):
+        return [_wire(item) for item in value]
+    if isinstance(value, dict):
+        return {_camel(key): _wire(item) for key, item in value.items()}
+    return value

@@ -1,0 +1,209 @@
+"""The relay: rings destinations inside, and claims, sends and finishes for destinations outside.
+
+Guarantee: whatever is due is rung or sent within a poll interval, by any number of relays and by beat's tick alike,
+each row by one at a time (S6). What was sent and not finished is sent again with the same message id: at least once.
+Not guaranteed: order between aggregates; the wake-up, which only makes it faster.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+
+import psycopg
+import structlog
+from django.db import connection
+from django.utils.module_loading import import_string
+
+from . import backoff, bell, failure, heartbeat, pause, periodic, routing, telemetry
+from .conf import conf
+from .envelope import Message
+from .exceptions import DestinationUnavailable, MessageRejected
+from .models import OutboxMessage
+from .querysets import PutBack
+from .routing import Outside
+from .transports.base import Transport
+from .wakeup import CHANNEL
+
+log = structlog.get_logger(__name__)
+
+# One tick of beat ends in time even with a large backlog; the next tick or the relay goes on.
+BATCHES_PER_TICK = 20
+# After trouble with the database the loop breathes before it connects again.
+RECONNECT_SECONDS = 0.5
+
+
+def run_once() -> int:
+    """Rings and sends what is due: one tick. Returns how many messages went outside."""
+    bell.ring_all()
+    return sum(drain(destination) for destination in routing.all_outside())
+
+
+def drain(destination: Outside) -> int:
+    """Sends what is due for one destination outside, at most BATCHES_PER_TICK batches, on a connection of its own."""
+    transport = connect(destination)
+    total = 0
+    try:
+        for _ in range(BATCHES_PER_TICK):
+            sent = send_due(destination, transport)
+            total += sent
+            if sent == 0:
+                break
+    finally:
+        transport.close()
+    return total
+
+
+def connect(destination: Outside) -> Transport:
+    """The transport of a destination, by its dotted path and options."""
+    transport: Transport = import_string(destination.backend)(**destination.options)
+    return transport
+
+
+def send_due(destination: Outside, transport: Transport) -> int:
+    """Claims due heads, sends them, finishes what was confirmed. Returns how many were claimed."""
+    if pause.is_paused(destination.name):
+        return 0
+    messages = _claim(destination)
+    if not messages:
+        return 0
+    if heartbeat.stopping():
+        failure.put_back(messages, after=timedelta(0), error="", gives_attempt_back=True)
+        return 0
+    try:
+        with telemetry.OUTBOX_SEND_SECONDS.labels(destination.name).time():
+            answers = transport.send(messages)
+    except DestinationUnavailable as error:
+        _pause(destination, messages, error)
+        return 0
+    except Exception as error:
+        _retry(destination, messages, error)
+        return 0
+    _finish(destination, messages, answers)
+    return len(messages)
+
+
+def _claim(destination: Outside) -> list[Message]:
+    settings = conf()
+    return OutboxMessage.objects.all().claim(
+        destination.name,
+        types=None,
+        limit=settings.relay_batch_size,
+        claim_time=timedelta(seconds=settings.remote_claim_seconds),
+        max_attempts=settings.max_attempts,
+    )
+
+
+def _finish(
+    destination: Outside, messages: Sequence[Message], answers: Sequence[MessageRejected | None]
+) -> None:
+    sent = [message for message, answer in zip(messages, answers, strict=True) if answer is None]
+    OutboxMessage.objects.all().finish(sent)
+    telemetry.OUTBOX_PUBLISHED.labels(destination.name).inc(len(sent))
+    if sent:
+        pause.resume(destination.name)
+    for message, answer in zip(messages, answers, strict=True):
+        if answer is not None:
+            telemetry.OUTBOX_FAILED.labels(destination.name).inc()
+            failure.bury(None, [message], error=failure.describe(answer))
+
+
+def _pause(destination: Outside, messages: Sequence[Message], error: Exception) -> None:
+    """The destination's trouble, no message's: its breaker opens and the attempts are given back (F4)."""
+    reason = failure.describe(error)
+    length = pause.pause_after_failure(destination.name, reason=reason)
+    failure.put_back(messages, after=timedelta(0), error=reason, gives_attempt_back=True)
+    log.warning("outbox.destination_paused", destination=destination.name, seconds=length.seconds, error=reason)
+
+
+def _retry(destination: Outside, messages: Sequence[Message], error: Exception) -> None:
+    """An error that the transport did not explain counts against each message; the spent ones are buried."""
+    reason = failure.describe(error)
+    log.exception("outbox.send_failed", destination=destination.name, messages=len(messages))
+    telemetry.OUTBOX_FAILED.labels(destination.name).inc(len(messages))
+    last = conf().max_attempts
+    alone = len(messages) == 1
+    spent = [message for message in messages if alone and message.attempts >= last]
+    OutboxMessage.objects.all().put_back(
+        [
+            PutBack(
+                message,
+                after=backoff.delay(message.attempts) if alone else timedelta(0),
+                error=reason,
+                gives_attempt_back=False,
+            )
+            for message in messages
+            if message not in spent
+        ]
+    )
+    if spent:
+        failure.bury(None, spent, error=reason)
+
+
+class Relay:
+    """The relay process: one loop that rings, one loop per destination outside, so a slow one holds up nothing else."""
+
+    def __init__(self) -> None:
+        self._woken = {destination.name: threading.Event() for destination in routing.all_outside()}
+
+    def run(self) -> None:
+        """Runs until asked to stop; a batch in hand is finished first."""
+        heartbeat.start("relay")
+        threads = [
+            threading.Thread(target=self._send_loop, args=[destination], name=f"relay-{destination.name}")
+            for destination in routing.all_outside()
+        ]
+        for thread in threads:
+            thread.start()
+        self._ring_loop()
+        for thread in threads:
+            thread.join()
+
+    def stop(self) -> None:
+        heartbeat.stop()
+        for event in self._woken.values():
+            event.set()
+
+    def _ring_loop(self) -> None:
+        while not heartbeat.stopping():
+            try:
+                self._listen()
+                while not heartbeat.stopping():
+                    bell.ring_all()
+                    periodic.run_due()
+                    self._await_wakeup()
+            except Exception as error:
+                log.warning("relay.trouble", error=failure.describe(error))
+                connection.close()
+                time.sleep(RECONNECT_SECONDS)
+
+    def _listen(self) -> None:
+        connection.ensure_connection()
+        with connection.cursor() as cursor:
+            cursor.execute(f"LISTEN {CHANNEL}")
+
+    def _await_wakeup(self) -> None:
+        """Until a NOTIFY or the end of the poll interval, whichever comes first."""
+        raw = connection.connection
+        assert isinstance(raw, psycopg.Connection)
+        for _ in raw.notifies(timeout=conf().poll_interval_ms / 1000, stop_after=1):
+            for event in self._woken.values():
+                event.set()
+
+    def _send_loop(self, destination: Outside) -> None:
+        transport = connect(destination)
+        woken = self._woken[destination.name]
+        while not heartbeat.stopping():
+            try:
+                while send_due(destination, transport) and not heartbeat.stopping():
+                    pass
+            except Exception as error:
+                log.warning("relay.trouble", destination=destination.name, error=failure.describe(error))
+                connection.close()
+                time.sleep(RECONNECT_SECONDS)
+            woken.wait(conf().poll_interval_ms / 1000)
+            woken.clear()
+        transport.close()
+        connection.close()
