@@ -1,0 +1,20 @@
+"""Breakers in the admin: read-only."""
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from providers.models import Breaker
+
+
+@admin.register(Breaker)
+class BreakerAdmin(admin.ModelAdmin):
+    list_display = ["provider", "state", "failures", "trips", "opened_at", "retry_at", "reason"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Breaker | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Breaker | None = None) -> bool:
+        return False

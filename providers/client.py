@@ -1,0 +1,133 @@
+"""The one way out of this service over HTTP: bounded in time and size, no redirects, strict JSON, three errors.
+
+Guarantees that a call ends with one JSON object or with exactly one of Refused, Unavailable, OutcomeUnknown, and that
+Unavailable and Refused are raised only when nothing happened over there.
+Does not guarantee its total deadline against a server that drips its headers byte by byte: the caller keeps that one
+(`gate.py` gives the call up). Never touches the database; safe to share between threads.
+"""
+
+import re
+import time
+from collections.abc import Mapping
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+
+from providers import answers
+from providers.conf import for_provider
+from providers.errors import OutcomeUnknown, ProviderError, Refused, Unavailable
+
+OK = (200, 201)
+# The provider read the request, understood it and says no.
+BUSINESS_REFUSALS = (400, 402, 422)
+# The request never got as far as being judged: our credentials, our path, our rate. No customer's order hangs on it.
+TURNED_AWAY = (401, 403, 404, 405, 406, 410, 411, 413, 415, 421, 425, 426, 428, 429, 431)
+REASON = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
+RETRY_AFTER_MAX_SECONDS = 3_600
+
+
+class ProviderClient:
+    """Calls one provider's JSON API with one set of credentials."""
+
+    def __init__(self, *, provider: str, base_url: str, api_key: str, headers: Mapping[str, str] | None = None) -> None:
+        self.provider = provider
+        self.limits = for_provider(provider)
+        self.base_url = base_url.rstrip("/")
+        self._session = _session(self.limits.call_slots)
+        self._headers = {
+            "Authorization": f"Bearer {api_key}",
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            **(headers or {}),
+        }
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Mapping[str, Any] | None = None,
+        params: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> dict[str, Any]:
+        """One call, one parsed object; raises Refused, Unavailable or OutcomeUnknown, and a GET never Refused."""
+        deadline = time.monotonic() + self.limits.total_deadline_seconds
+        extra = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        try:
+            with self._session.request(
+                method,
+                self.base_url + path,
+                json=json,
+                params=params,
+                headers=self._headers | extra,
+                timeout=(self.limits.connect_timeout_seconds, self.limits.read_timeout_seconds),
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                body = answers.read_bounded(response, max_bytes=self.limits.answer_max_bytes, deadline=deadline)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            raise from_transport(error) from error
+        return read_answer(method, response, body)
+
+
+def _session(connections: int) -> requests.Session:
+    """A session that adds nothing of its own: no proxies or netrc from the environment, no cookies, no retries."""
+    session = requests.Session()
+    session.trust_env = False
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    adapter = HTTPAdapter(pool_connections=2, pool_maxsize=connections, max_retries=0)
+    session.mount("http://", adapter)
+    session.mount("https://", adapter)
+    return session
+
+
+def from_transport(error: Exception) -> ProviderError:
+    """Unavailable when the request cannot have left this machine, OutcomeUnknown otherwise."""
+    name = type(error).__name__
+    if _never_sent(error):
+        return Unavailable(f"not sent: {name}")
+    return OutcomeUnknown(f"no complete answer: {name}")
+
+
+def _never_sent(error: Exception) -> bool:
+    # ValueError: an address or header that no request could be made of (requests' own are ValueErrors too).
+    if isinstance(error, requests.ConnectTimeout | ValueError) and not isinstance(error, requests.JSONDecodeError):
+        return True
+    # requests wraps MaxRetryError, which names the connection that could not be made (refused, no route, no such name).
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    return isinstance(reason, urllib3.exceptions.NewConnectionError | urllib3.exceptions.ConnectTimeoutError)
+
+
+def read_answer(method: str, response: requests.Response, body: bytes) -> dict[str, Any]:
+    """The answer's object when its status is a success; raises the error its status stands for otherwise."""
+    status = response.status_code
+    if status in OK:
+        if response.headers.get("Content-Type", "").split(";")[0].strip().lower() != "application/json":
+            raise OutcomeUnknown("answer is not application/json")
+        return answers.parse_object(body)
+    if status in TURNED_AWAY:
+        raise Unavailable(f"turned away with {status}", retry_after_seconds=_retry_after(response))
+    if status == 503 and (seconds := _retry_after(response)) is not None:
+        raise Unavailable("unavailable with a time to come back", retry_after_seconds=seconds)
+    if status in BUSINESS_REFUSALS and method != "GET":
+        raise _refusal(status, body)
+    # 409: the same key is still being worked on over there. 408, 5xx and redirects: nobody knows.
+    raise OutcomeUnknown(f"answered {status}", retry_after_seconds=_retry_after(response))
+
+
+def _refusal(status: int, body: bytes) -> ProviderError:
+    """Refused with the provider's code. One that talks about the key is no refusal: an earlier call holds it (I13)."""
+    error = answers.parse_object(body).get("error")
+    code = error.get("code") if isinstance(error, dict) else None
+    if not isinstance(code, str) or not REASON.fullmatch(code) or code.startswith("idempotency_key"):
+        return OutcomeUnknown(f"answered {status} without a business reason")
+    return Refused(code)
+
+
+def _retry_after(response: requests.Response) -> float | None:
+    """Seconds of Retry-After (RFC 9110 10.2.3; its date form is not used by APIs and is ignored), bounded."""
+    value = response.headers.get("Retry-After", "")
+    return float(min(int(value), RETRY_AFTER_MAX_SECONDS)) if re.fullmatch(r"[0-9]{1,9}", value) else None

@@ -1,0 +1,200 @@
+"""How many calls to one provider may start now, and the threads they run in: one gate per provider and process.
+
+Guarantees: never more than `call_slots` calls under way, a hanging one included until its thread ends; none while the
+breaker is open; one over all processes when it is tried again. A call has its slot before its message is claimed, so
+nothing claimed waits for a slot. Call threads never touch the database.
+Does not guarantee a deadline: the caller waits as long as it chooses, then gives the call up.
+"""
+
+import contextvars
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any, TypeVar
+
+from providers import breaker
+from providers.conf import for_provider
+from providers.errors import ProviderError, Refused
+from providers.models import BreakerState
+
+T = TypeVar("T")
+
+# The breaker's row is read at most this often per process: a stale answer costs one call to a failing provider.
+READING_MAX_AGE_SECONDS = 0.25
+
+
+@dataclass
+class _Trial:
+    """The one call this process may make to find out whether the provider is back; its thread decides by reporting."""
+
+    epoch: int
+    thread_id: int
+    started: bool = False
+
+
+class Gate:
+    def __init__(self, provider: str) -> None:
+        self.provider = provider
+        self.limits = for_provider(provider)
+        self.total_deadline = self.limits.total_deadline
+        self.in_flight_horizon = self.limits.in_flight_horizon
+        self._lock = threading.Lock()
+        self._taken = 0
+        self._given_up = 0
+        self._reading: tuple[breaker.Reading, float] | None = None
+        self._trial: _Trial | None = None
+
+    # ── slots ──
+
+    def admit(self, wanted: int) -> int:
+        """Reserves slots for as many calls as may start now, at most `wanted`; each is submitted or released."""
+        reserved = self._reserve(wanted)
+        allowed = 0
+        try:
+            allowed = self._allowed(reserved) if reserved else 0
+        finally:
+            self._free(reserved - allowed)
+        return allowed
+
+    def release(self, count: int) -> None:
+        """Gives back slots that found no call to make, and with them a trial that did not start."""
+        self._free(count)
+        trial = self._own_trial()
+        if count and trial and not trial.started:
+            self._end_trial()
+            breaker.give_back_trial(self.provider, epoch=trial.epoch)
+
+    def submit(self, call: Callable[[], T]) -> Future[T]:
+        """Runs `call` in a thread of its own, on a reserved slot that is free again when that thread ends."""
+        trial = self._own_trial()
+        if trial:
+            trial.started = True
+        future: Future[T] = Future()
+        future.set_running_or_notify_cancel()
+        # A daemon per call, bounded by the slots: an executor's threads would be joined, and hang, at exit.
+        arguments = (contextvars.copy_context().run, call, future)
+        threading.Thread(target=self._run, args=arguments, name=f"call-{self.provider}", daemon=True).start()
+        return future
+
+    def _run(self, run: Callable[[Callable[[], T]], T], call: Callable[[], T], future: Future[T]) -> None:
+        try:
+            result = run(call)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it belongs to whoever waits for the call
+            self._free(1)
+            future.set_exception(error)
+        else:
+            self._free(1)
+            future.set_result(result)
+
+    def _reserve(self, wanted: int) -> int:
+        with self._lock:
+            reserved = max(0, min(wanted, self.limits.call_slots - self._taken))
+            self._taken += reserved
+        return reserved
+
+    def _free(self, count: int) -> None:
+        with self._lock:
+            self._taken -= count
+
+    # ── calls given up ──
+
+    def give_up(self, future: Future[Any]) -> None:
+        """Stops waiting for a call; its slot stays taken and it counts as overstayed until its thread ends."""
+        with self._lock:
+            self._given_up += 1
+        future.add_done_callback(self._came_back)
+
+    def overstayed(self) -> int:
+        """Calls given up whose thread still hangs. A process that lost several should end itself."""
+        return self._given_up
+
+    def _came_back(self, future: Future[Any]) -> None:
+        with self._lock:
+            self._given_up -= 1
+
+    # ── breaker ──
+
+    def paused_until(self) -> datetime | None:
+        """When the next trial may start, by the database's clock; None while calls may start."""
+        reading, elapsed = self._read()
+        return reading.paused_until(elapsed=elapsed)
+
+    def observe(self, results: Sequence[object]) -> None:
+        """Reports how calls ended: what they returned, or the exception that came instead of it."""
+        failed = [result for result in results if isinstance(result, Exception) and not isinstance(result, Refused)]
+        waits = [result.retry_after_seconds or 0.0 for result in failed if isinstance(result, ProviderError)]
+        self.report(
+            successes=len(results) - len(failed),
+            failures=len(failed),
+            retry_after_seconds=max(waits, default=0.0),
+        )
+
+    def report(self, *, successes: int, failures: int, retry_after_seconds: float | None = None) -> None:
+        """Tells the breaker how calls ended (a refusal is a success: the provider is well). Not from call threads."""
+        trial = self._own_trial()
+        if not successes and not failures:
+            return
+        if trial and trial.started:
+            self._end_trial()
+            self._report_trial(trial, succeeded=successes > 0, retry_after_seconds=retry_after_seconds or 0.0)
+        elif retry_after_seconds:
+            seconds = min(retry_after_seconds, self.limits.breaker_open_max_seconds)
+            breaker.pause(self.provider, seconds=seconds, reason="the provider asked to wait")
+            self._reading = None
+        elif successes:
+            self._report_successes()
+        else:
+            breaker.count_failures(self.provider, failures=failures, limits=self.limits)
+            self._reading = None
+
+    def _report_successes(self) -> None:
+        reading, _ = self._read()
+        if reading.state == BreakerState.CLOSED and reading.failures:
+            breaker.forget_failures(self.provider)
+            self._reading = None
+
+    def _report_trial(self, trial: _Trial, *, succeeded: bool, retry_after_seconds: float) -> None:
+        if succeeded:
+            breaker.close_after_trial(self.provider, epoch=trial.epoch)
+        else:
+            breaker.open_after_trial(
+                self.provider, epoch=trial.epoch, limits=self.limits, at_least_seconds=retry_after_seconds
+            )
+
+    def _allowed(self, wanted: int) -> int:
+        reading, elapsed = self._read()
+        if reading.state == BreakerState.CLOSED:
+            return wanted
+        if reading.paused_until(elapsed=elapsed):
+            return 0
+        epoch = breaker.take_trial(self.provider, epoch=reading.epoch, limits=self.limits)
+        self._reading = None
+        if epoch is None:
+            return 0
+        self._trial = _Trial(epoch=epoch, thread_id=threading.get_ident())
+        return 1
+
+    def _read(self) -> tuple[breaker.Reading, timedelta]:
+        """The breaker's row, at most 250 ms old, and how old it is."""
+        cached = self._reading
+        if cached is None or time.monotonic() - cached[1] > READING_MAX_AGE_SECONDS:
+            cached = self._reading = (breaker.read(self.provider), time.monotonic())
+        return cached[0], timedelta(seconds=time.monotonic() - cached[1])
+
+    def _own_trial(self) -> _Trial | None:
+        trial = self._trial
+        return trial if trial and trial.thread_id == threading.get_ident() else None
+
+    def _end_trial(self) -> None:
+        self._trial = None
+        self._reading = None
+
+
+@cache
+def gate(provider: str) -> Gate:
+    """The gate of one provider in this process."""
+    return Gate(provider)
