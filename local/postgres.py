@@ -114,7 +114,7 @@ class Postgres:
         password_file = self.home / ".initial-password"
         password_file.write_text(self._password)
         drop_rights = rights_dropper(data, password_file)
-        result = subprocess.run(  # noqa: S603 - the command is ours
+        result = subprocess.run(
             [
                 str(installation.bin / "initdb"),
                 *("-D", str(data), "-U", USER, "--auth=scram-sha-256", f"--pwfile={password_file}"),
@@ -124,7 +124,7 @@ class Postgres:
             text=True,
             check=False,
             cwd="/",
-            preexec_fn=drop_rights,  # noqa: PLW1509 - called from a single-threaded parent
+            preexec_fn=drop_rights,
         )
         password_file.unlink()
         if result.returncode:

@@ -70,9 +70,7 @@ def _from_system() -> Installation | None:
 def _installation(folder: Path) -> Installation | None:
     """None when the programs do not run here (another C library, another processor)."""
     try:
-        answer = subprocess.run(  # noqa: S603 - the command is ours
-            [str(folder / "postgres"), "--version"], capture_output=True, text=True, check=True
-        )
+        answer = subprocess.run([str(folder / "postgres"), "--version"], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
     major = re.search(r"\) (\d+)", answer.stdout)

@@ -50,7 +50,7 @@ class Program:
             end_with_parent(parent_id, self.end_signal)  # after the change of user, which would clear it
 
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(  # noqa: S603 - the command is ours
+            self.process = subprocess.Popen(
                 self.command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

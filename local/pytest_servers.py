@@ -15,8 +15,7 @@ import pytest
 
 from local.errors import LocalError
 from local.folder import Folder, local_dir
-from local.postgres import Postgres
-from local.valkey import Valkey
+from local.servers import start_servers
 
 TEST_ENVIRONMENT = {
     "DEBUG": "0",
@@ -40,30 +39,21 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
         os.environ["CELERY_BROKER_URL"] = _own_database(os.environ["CELERY_BROKER_URL"], worker)
     elif not early_config.known_args_namespace.version and not early_config.known_args_namespace.help:
         try:
-            early_config.add_cleanup(start_servers().close)
+            early_config.add_cleanup(prepare_environment().close)
         except LocalError as error:
             raise pytest.UsageError(str(error)) from None
     return (yield)
 
 
-def start_servers() -> ExitStack:
+def prepare_environment() -> ExitStack:
     """Starts what the environment does not name already; closing the returned stack ends it."""
     with ExitStack() as stack:
         folder = _free_folder(local_dir() / "test", stack)
         # From here on `.local/env` of a running `make up` is out of sight.
         os.environ["ORDERS_LOCAL_DIR"] = str(folder.path)
         os.environ.update(TEST_ENVIRONMENT)
-        if not os.environ.get("DATABASE_URL"):
-            postgres = Postgres(folder, durable=False)
-            stack.callback(postgres.end)
-            postgres.start()
-            postgres.create_database("orders")
-            os.environ["DATABASE_URL"] = postgres.url("orders")
-        if not os.environ.get("CELERY_BROKER_URL"):
-            valkey = Valkey(folder)
-            stack.callback(valkey.end)
-            valkey.start()
-            os.environ["CELERY_BROKER_URL"] = valkey.url()
+        servers = start_servers(folder, stack, durable=False)
+        os.environ.update(DATABASE_URL=servers.database_url, CELERY_BROKER_URL=servers.broker_url)
         return stack.pop_all()
 
 

@@ -1,0 +1,37 @@
+"""Postgres and Valkey for one command, unless the environment names others."""
+
+import os
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from local.folder import Folder
+from local.postgres import Postgres
+from local.valkey import Valkey
+
+
+@dataclass(frozen=True, kw_only=True)
+class Servers:
+    """Where they listen; None for one that is somebody else's."""
+
+    database_url: str
+    broker_url: str
+    postgres: Postgres | None
+    valkey: Valkey | None
+
+
+def start_servers(folder: Folder, ending: ExitStack, *, durable: bool) -> Servers:
+    """Starts what `DATABASE_URL` and `CELERY_BROKER_URL` do not name; `ending` ends it. Raises LocalError."""
+    database_url, postgres = os.environ.get("DATABASE_URL", ""), None
+    if not database_url:
+        postgres = Postgres(folder, durable=durable)
+        ending.callback(postgres.end)
+        postgres.start()
+        postgres.create_database("orders")
+        database_url = postgres.url("orders")
+    broker_url, valkey = os.environ.get("CELERY_BROKER_URL", ""), None
+    if not broker_url:
+        valkey = Valkey(folder)
+        ending.callback(valkey.end)
+        valkey.start()
+        broker_url = valkey.url()
+    return Servers(database_url=database_url, broker_url=broker_url, postgres=postgres, valkey=valkey)

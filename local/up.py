@@ -1,0 +1,152 @@
+"""`make up`: the whole service on this machine, from nothing to a first order, until Ctrl-C.
+
+Guarantees that every process it started ends within ten seconds of Ctrl-C, of a failure, or of its own death, and that a
+second `make up` over the same folder is refused with a sentence. Does not guarantee anything for production: there each
+process is started by whoever runs the machines (docker-compose.yml shows how).
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from types import FrameType
+
+import environ
+
+from local import ports, run_file
+from local.errors import LocalError, StartFailed
+from local.farewell import Farewell
+from local.folder import PROJECT_DIR, Folder, local_dir
+from local.screen import Screen
+from local.servers import Servers, start_servers
+from local.stack import Stack
+from local.supervisor import Supervisor
+
+FIRST_WEB_PORT = 8000
+MIGRATE_TRIES = 3
+
+
+class Up:
+    """One run of the command; its steps in the order in which they happen."""
+
+    def __init__(self, *, once: bool) -> None:
+        self.once = once
+        self.folder = Folder(local_dir())
+        self.screen = Screen()
+        self.environment: dict[str, str] = {}
+
+    def run(self) -> int:
+        with ExitStack() as ending:
+            self._take_folder(ending)
+            servers = start_servers(self.folder, ending, durable=True)
+            self.screen.step(f"Postgres and Valkey are up{_whose(servers)}")
+            stack = self._prepare_stack(servers)
+            ending.callback(run_file.forget, self.folder)
+            self._prepare_database()
+            ending.callback(stack.end)
+            stack.start()
+            run_file.write_run(self.folder, stack)
+            stack.wait_until_ready()
+            self.screen.step(f"all {len(stack.programs)} processes are healthy: {', '.join(stack.programs)}")
+            journeys_ended_well = self._manage("place_demo_orders", "--base-url", stack.base_url)
+            if self.once:
+                return 0 if journeys_ended_well else 1
+            Farewell(self.screen, run_file.write_run(self.folder, stack), self.folder.path).show()
+            Supervisor(stack, self.screen, lambda: run_file.write_run(self.folder, stack)).watch()
+        return 0
+
+    def _take_folder(self, ending: ExitStack) -> None:
+        self.folder.make()
+        lock = self.folder.hold()
+        if lock is None:
+            base_url = self.folder.read_json(run_file.RUN_FILE).get("base_url", "soon")
+            raise LocalError(f"Another `make up` already uses {self.folder.path} (serving on {base_url}).")
+        ending.enter_context(lock)
+        left = run_file.end_leftovers(self.folder)
+        if left:
+            self.screen.step(f"ended what an earlier run had left behind: {', '.join(left)}")
+
+    def _prepare_stack(self, servers: Servers) -> Stack:
+        wanted = os.environ.get("WEB_PORT")
+        web_port = (
+            ports.insist(int(wanted), variable="WEB_PORT")
+            if wanted
+            else ports.choose(self.folder, "web", first=FIRST_WEB_PORT)
+        )
+        stack = Stack(self.folder, self.environment, web_port=web_port)
+        metrics = self.folder.path / "metrics"
+        metrics.mkdir(exist_ok=True)
+        for old in metrics.glob("*.db"):  # of processes that are gone
+            old.unlink()
+        self.environment |= {
+            "DATABASE_URL": servers.database_url,
+            "CELERY_BROKER_URL": servers.broker_url,
+            "SANDBOX_URL": stack.sandbox_url,
+            "WEBHOOK_URL": f"{stack.base_url}/webhooks/payments",
+            "DEBUG": "1",
+            "LOCAL_TOOLS": "1",
+            "HTTPS_ONLY": "0",
+            "SECRET_KEY": run_file.secret_key(self.folder),
+            "PROMETHEUS_MULTIPROC_DIR": str(metrics),
+            "ORDERS_LOCAL_DIR": str(self.folder.path),
+        }
+        run_file.write_env(self.folder, self.environment)
+        return stack
+
+    def _prepare_database(self) -> None:
+        for attempt in range(1, MIGRATE_TRIES + 1):
+            if self._manage("migrate", "--no-input", "--verbosity", "0"):
+                break
+            if attempt == MIGRATE_TRIES:
+                raise StartFailed("The database could not be migrated; the reason stands above.")
+            time.sleep(attempt)
+        self.screen.step("the database is migrated")
+        if not self._manage("seed_demo"):
+            raise StartFailed("The demo catalogue could not be written; the reason stands above.")
+
+    def _manage(self, *arguments: str) -> bool:
+        command = [sys.executable, str(PROJECT_DIR / "manage.py"), *arguments]
+        environment = {**os.environ, **self.environment, "PROCESS_NAME": arguments[0]}
+        return subprocess.run(command, env=environment, cwd=PROJECT_DIR, check=False).returncode == 0
+
+
+def _whose(servers: Servers) -> str:
+    ours = [
+        f"{name} on port {server.port}"
+        for name, server in (("Postgres", servers.postgres), ("Valkey", servers.valkey))
+        if server
+    ]
+    return f" ({', '.join(ours)})" if ours else " (yours, from the environment)"
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """The first signal begins the end; the end is bounded, so further ones need not hurry it."""
+    for ended_by in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ended_by, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="make up", description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--once", action="store_true", help="end after the two journeys; status 0 when they ended well")
+    options = parser.parse_args(arguments)
+    environ.Env.read_env(PROJECT_DIR / ".env")
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    up = Up(once=options.once)
+    try:
+        return up.run()
+    except LocalError as error:
+        up.screen.complain(str(error))
+        return 1
+    except KeyboardInterrupt:
+        up.screen.step("everything has ended")
+        return 130 if options.once else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
