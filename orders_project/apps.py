@@ -1,8 +1,9 @@
-"""Starts the project: logs first, then every app's consumers, sagas and ticks are imported, so that they are known.
+"""Starts the project: logs and checks first, then every app's consumers, sagas and ticks are imported, and so known.
 
 It does not start threads or connections: a process that forks after this starts clean.
 """
 
+from celery import signals
 from django.apps import AppConfig
 from django.utils.module_loading import autodiscover_modules
 
@@ -11,7 +12,10 @@ class OrdersProjectConfig(AppConfig):
     name = "orders_project"
 
     def ready(self) -> None:
-        from orders_project import logs
+        from orders_project import checks, deploy_checks, logs  # noqa: F401 - imported for its registrations
 
         logs.configure()
+        # Celery's own events, not Django's signals: there is no other way to keep it from setting up its own logs.
+        signals.setup_logging.connect(logs.configure_for_celery, weak=False)
+        signals.celeryd_init.connect(checks.refuse_unsafe_configuration, weak=False)
         autodiscover_modules("consumers", "sagas", "ticks")

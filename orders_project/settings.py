@@ -229,6 +229,8 @@ IDEMPOTENCY = {
     "STORED_ANSWER_MAX_BYTES": 65_536,
     # When this share of a process's request threads already waits for twins, the next one is told 409 at once.
     "WAITING_THREADS_MAX_SHARE": 0.25,
+    # As gunicorn.conf.py reads it: request threads of one process.
+    "REQUEST_THREADS": env.int("WEB_THREADS", 16),
 }
 
 # ── Providers: somebody else's API ────────────────────────────────────────────────────────────────────────────────────
@@ -276,6 +278,9 @@ REQUEST_BODY_MAX_BYTES = 65_536
 REQUEST_JSON_MAX_DEPTH = 20
 ORDER_MAX_LINES = 100
 ORDER_LINE_MAX_QUANTITY = 10_000
+# What an order gets that names none: its prices' currency, and the token that the payment provider charges.
+ORDER_DEFAULT_CURRENCY = env.str("ORDER_DEFAULT_CURRENCY", "EUR")
+ORDER_DEFAULT_PAYMENT_METHOD = env.str("ORDER_DEFAULT_PAYMENT_METHOD", "tok_ok")
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440
 
 REST_FRAMEWORK = {

@@ -1,4 +1,4 @@
-"""The WSGI application that gunicorn serves."""
+"""The WSGI application that gunicorn serves; refuses to start on settings that would break a promise."""
 
 import os
 
@@ -7,3 +7,8 @@ from django.core.wsgi import get_wsgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "orders_project.settings")
 
 application = get_wsgi_application()
+
+# Only now are the settings and the apps loaded.
+from orders_project.checks import refuse_unsafe_configuration  # noqa: E402
+
+refuse_unsafe_configuration()

@@ -1,0 +1,135 @@
+"""System checks: what the engine takes for granted about the settings, proved before a process serves.
+
+Guarantee: `manage.py check`, a web process and a worker refuse settings under which a promise could not hold;
+`check --deploy` also refuses default secrets and plain connections to other machines.
+It does not guarantee that a machine keeps up: limits are checked, capacity is not. Each app checks what is its own
+(`providers.checks`); here stand the relations between apps.
+"""
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields
+from difflib import get_close_matches
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, register, run_checks
+
+from idempotency.conf import IdempotencyConf
+from idempotency.conf import conf as idempotency_conf
+from outbox.conf import OutboxConf
+from outbox.conf import conf as outbox_conf
+
+TAG = "orders_project"
+BATCH_MAX = 500
+DEFAULT_SECRET_KEY = "insecure-development-key"  # noqa: S105 - the value that is refused
+_OTHER_POOLS = frozenset({"threads", "solo", "--pool=threads", "--pool=solo", "-Pthreads", "-Psolo"})
+_GROUPS: Mapping[str, type] = {"OUTBOX": OutboxConf, "IDEMPOTENCY": IdempotencyConf}
+
+
+def refuse_unsafe_configuration(**_: object) -> None:
+    """Ends a process that must not start. Gunicorn runs no system checks, and Celery ignores what they say."""
+    messages = [*run_checks(tags=[TAG]), *check_secret_key(None)]
+    errors = [message for message in messages if message.is_serious()]
+    if errors:
+        raise SystemExit("\n".join(str(error) for error in errors))
+
+
+@register(TAG)
+def check_known_keys(app_configs: object, **_: Any) -> list[CheckMessage]:
+    return [message for group, conf in _GROUPS.items() for message in _unknown_keys(group, conf)]
+
+
+@register(TAG)
+def check_times(app_configs: object, **_: Any) -> list[CheckMessage]:
+    """Bounds inside a claim are shorter than it (I6), memories longer than what they must remember (I5)."""
+    if check_known_keys(None):
+        return []
+    conf = outbox_conf()
+    shortest_claim = min(conf.claim_seconds, conf.remote_claim_seconds)
+    return [
+        *_below_claim("DATABASE_STATEMENT_TIMEOUT_SECONDS", shortest_claim, error_id="E002"),
+        *_below_claim("DATABASE_LOCK_TIMEOUT_SECONDS", shortest_claim, error_id="E003"),
+        *_below_claim("DATABASE_IDLE_IN_TRANSACTION_TIMEOUT_SECONDS", shortest_claim, error_id="E004"),
+        *_retentions(conf),
+        *_backoff(conf),
+    ]
+
+
+@register(TAG)
+def check_bounds(app_configs: object, **_: Any) -> list[CheckMessage]:
+    """Limits on everything: a batch above its bound would hold locks for longer than a claim lasts."""
+    if check_known_keys(None):
+        return []
+    outbox = outbox_conf()
+    return [
+        *_within("OUTBOX['RELAY_BATCH_SIZE']", outbox.relay_batch_size, BATCH_MAX),
+        *_within("OUTBOX['CLAIM_BATCH_SIZE']", outbox.claim_batch_size, BATCH_MAX),
+        *_within("OUTBOX['POLL_INTERVAL_MS']", outbox.poll_interval_ms, 60_000),
+        *_within("OUTBOX['MAX_ATTEMPTS']", outbox.max_attempts, 100),
+        # The CHECK of idempotency's table holds the same bound.
+        *_within("IDEMPOTENCY['STORED_ANSWER_MAX_BYTES']", idempotency_conf().stored_answer_max_bytes, 65_536),
+    ]
+
+
+@register(TAG, deploy=True)
+def check_secret_key(app_configs: object, **_: Any) -> list[CheckMessage]:
+    """Asked of `check --deploy` and of what serves: a fresh clone may still make migrations without any setting."""
+    if settings.DEBUG or settings.SECRET_KEY != DEFAULT_SECRET_KEY:
+        return []
+    hint = "Set SECRET_KEY to 50 random characters, or DEBUG=1 on a machine of your own."
+    return [_error("SECRET_KEY is the development default while DEBUG is off.", "E008", hint=hint)]
+
+
+@register(TAG)
+def check_pool(app_configs: object, **_: Any) -> list[CheckMessage]:
+    """A pool's threads and locks do not survive the fork of a prefork worker."""
+    if settings.DATABASE_POOL_MAX_SIZE <= 0 or not is_prefork_worker(sys.argv):
+        return []
+    hint = "Unset DATABASE_POOL_MAX_SIZE for this worker: each of its processes keeps one connection."
+    return [_error("A prefork worker was started with a connection pool.", "E009", hint=hint)]
+
+
+def is_prefork_worker(arguments: Iterable[str]) -> bool:
+    words = list(arguments)
+    if not words or "celery" not in words[0] or "worker" not in words:
+        return False
+    return not any(
+        word in {"threads", "solo", "--pool=threads", "--pool=solo", "-Pthreads", "-Psolo"} for word in words
+    )
+
+
+def _unknown_keys(group: str, conf: type) -> Iterator[CheckMessage]:
+    known = [field.name.upper() for field in fields(conf)]
+    for key in getattr(settings, group):
+        if key not in known:
+            close = get_close_matches(key, known, n=1)
+            hint = f"Did you mean {close[0]}?" if close else f"Known keys: {', '.join(known)}."
+            yield _error(f"{group} has an unknown key {key}.", "E001", hint=hint)
+
+
+def _below_claim(name: str, claim_seconds: float, *, error_id: str) -> Iterator[CheckMessage]:
+    seconds = getattr(settings, name)
+    if not 0 < seconds < claim_seconds:
+        text = f"{name} must be above 0 and below the shortest claim ({claim_seconds:g} s), not {seconds:g}."
+        yield _error(text, error_id, hint="A worker that hangs in a transaction must let go before its claim ends.")
+
+
+def _retentions(conf: OutboxConf) -> Iterator[CheckMessage]:
+    if conf.inbox_retention_days <= conf.retention_days:
+        text = "OUTBOX['INBOX_RETENTION_DAYS'] must exceed OUTBOX['RETENTION_DAYS']."
+        yield _error(text, "E005", hint="A row that can still be sent again must still be known to its consumer.")
+
+
+def _backoff(conf: OutboxConf) -> Iterator[CheckMessage]:
+    if not 0 < conf.backoff_base_seconds <= conf.backoff_cap_seconds:
+        yield _error("OUTBOX: 0 < BACKOFF_BASE_SECONDS <= BACKOFF_CAP_SECONDS must hold.", "E006")
+
+
+def _within(name: str, value: int, maximum: int) -> Iterator[CheckMessage]:
+    if not 1 <= value <= maximum:
+        yield _error(f"{name} must be between 1 and {maximum}, not {value}.", "E007")
+
+
+def _error(text: str, number: str, *, hint: str | None = None) -> Error:
+    return Error(text, hint=hint, id=f"orders_project.{number}")

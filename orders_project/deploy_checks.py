@@ -1,0 +1,73 @@
+"""`check --deploy`: what is fine on one's own machine and not in production.
+
+Guarantee: the defaults that stand in this repository (secrets, provider keys, passwords) and unencrypted connections
+to other machines are errors. It does not judge the strength of a secret beyond its length.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, register
+
+SECRET_MIN_LENGTH = 16
+DEFAULT_SECRETS = frozenset({"sandbox-key", "sandbox-webhook-secret", "insecure-development-key", "orders", "guest"})
+_LOOPBACK = ("", "localhost", "127.0.0.1", "::1")
+_ENCRYPTED_POSTGRES = ("require", "verify-ca", "verify-full")
+
+
+@register("orders_project", deploy=True)
+def check_secrets(app_configs: object, **_: Any) -> list[CheckMessage]:
+    """With the development tools installed the sandbox is the provider, and its keys are public on purpose."""
+    if settings.DEBUG or settings.LOCAL_TOOLS:
+        return []
+    return [message for name, value in _secrets().items() for message in _judge(name, value)]
+
+
+@register("orders_project", deploy=True)
+def check_connections(app_configs: object, **_: Any) -> list[CheckMessage]:
+    return [*_database(settings.DATABASES["default"]), *_broker("CELERY_BROKER_URL"), *_broker("THROTTLE_REDIS_URL")]
+
+
+def _secrets() -> Mapping[str, str]:
+    return {
+        "PAYMENT_WEBHOOK_SECRET": settings.PAYMENT_WEBHOOK_SECRET,
+        "PAYMENT_API_KEY": settings.PAYMENT_GATEWAY["OPTIONS"].get("api_key", ""),
+        "CARRIER_API_KEY": settings.CARRIER["OPTIONS"].get("api_key", ""),
+    }
+
+
+def _judge(name: str, value: str) -> Iterator[CheckMessage]:
+    if value in DEFAULT_SECRETS:
+        yield _error(f"{name} is the development default.", "E101")
+    elif len(value) < SECRET_MIN_LENGTH:
+        yield _error(f"{name} is shorter than {SECRET_MIN_LENGTH} characters.", "E102")
+
+
+def _database(database: Mapping[str, Any]) -> Iterator[CheckMessage]:
+    host = database.get("HOST") or ""
+    if _is_local(host):
+        return
+    if database.get("OPTIONS", {}).get("sslmode") not in _ENCRYPTED_POSTGRES:
+        yield _error(f"Postgres on {host} is reached without TLS: add ?sslmode=verify-full to DATABASE_URL.", "E103")
+    if not database.get("PASSWORD") or database.get("PASSWORD") in DEFAULT_SECRETS:
+        yield _error(f"Postgres on {host} has no password or the default one.", "E104")
+
+
+def _broker(name: str) -> Iterator[CheckMessage]:
+    url = urlsplit(getattr(settings, name))
+    if _is_local(url.hostname or ""):
+        return
+    if url.scheme not in ("rediss", "amqps"):
+        yield _error(f"{name} reaches {url.hostname} without TLS: use rediss:// or amqps://.", "E103")
+    if not url.password or url.password in DEFAULT_SECRETS:
+        yield _error(f"{name} reaches {url.hostname} without a password or with the default one.", "E104")
+
+
+def _is_local(host: str) -> bool:
+    return host in _LOOPBACK or host.startswith("/")
+
+
+def _error(text: str, number: str) -> Error:
+    return Error(text, id=f"orders_project.{number}")
