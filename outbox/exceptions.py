@@ -1,14 +1,14 @@
 """Every exception of the outbox; the docstring is the message.
 
-    OutboxError
-    ├── NotInTransaction      publish() outside a transaction
-    ├── PayloadTooLarge       a message no destination could carry
-    ├── UnknownDestination    no code here knows this destination
-    ├── Hopeless              raised by a consumer: can never succeed, dead at once
-    ├── RetryLater            raised by a consumer: not now; the attempt is given back
-    ├── CallOverstayed        a remote call that outlived its total deadline: its outcome is unknown
-    ├── DestinationUnavailable  raised by a transport: the destination as a whole is in trouble
-    └── MessageRejected       raised by a transport: this message can never be sent
+OutboxError
+├── NotInTransaction      publish() outside a transaction
+├── PayloadTooLarge       a message no destination could carry
+├── UnknownDestination    no code here knows this destination
+├── Hopeless              raised by a consumer: can never succeed, dead at once
+├── RetryLater            raised by a consumer: not now; the attempt is given back
+├── CallOverstayed        a remote call that outlived its total deadline: its outcome is unknown
+├── DestinationUnavailable  raised by a transport: the destination as a whole is in trouble
+└── MessageRejected       raised by a transport: this message can never be sent
 """
 
 from datetime import timedelta

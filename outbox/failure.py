@@ -102,6 +102,4 @@ def _dead_event(message: Message, error: str) -> Publication:
         reason=error,
     )
     # One message may die at two destinations and, requeued, again: no sequence orders that.
-    return Publication(
-        event=event, aggregate_id=message.key, sequence=None, correlation_id=message.correlation_id
-    )
+    return Publication(event=event, aggregate_id=message.key, sequence=None, correlation_id=message.correlation_id)

@@ -83,9 +83,7 @@ class OutboxMessage(models.Model):
             models.Index(fields=["destination", "key"], name="outbox_dead", condition=Q(state="dead")),
         ]
         constraints = [
-            models.UniqueConstraint(
-                fields=["message_id", "destination"], name="one_row_per_message_and_destination"
-            ),
+            models.UniqueConstraint(fields=["message_id", "destination"], name="one_row_per_message_and_destination"),
             models.UniqueConstraint(
                 fields=["aggregate_id", "sequence", "destination"],
                 name="one_message_per_aggregate_sequence_and_destination",

@@ -153,4 +153,6 @@ def _require_transaction() -> None:
 def _check_size(payload: dict[str, Any], message_type: str) -> None:
     size = len(json.dumps(payload).encode())
     if size > PAYLOAD_MAX_BYTES:
-        raise PayloadTooLarge(f"{message_type}: {size:,} bytes, at most {PAYLOAD_MAX_BYTES:,}: send a reference instead.")
+        raise PayloadTooLarge(
+            f"{message_type}: {size:,} bytes, at most {PAYLOAD_MAX_BYTES:,}: send a reference instead."
+        )

@@ -6,6 +6,7 @@ caller leaves them alone. Times are the database's (F6). A verb takes (key, epoc
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -246,8 +247,9 @@ def _still_mine(messages: Sequence[Message], rows: list[tuple[Any, ...]]) -> lis
 
 
 def _message(row: tuple[Any, ...]) -> Message:
-    names = MESSAGE_COLUMNS.split(", ")
-    return Message(**dict(zip(names, row[:-1], strict=True)))
+    fields = dict(zip(MESSAGE_COLUMNS.split(", "), row[:-1], strict=True))
+    # Django's connection leaves JSON as text; its model fields parse it, and so do we.
+    return Message(**{**fields, "payload": json.loads(fields["payload"]), "headers": json.loads(fields["headers"])})
 
 
 def _fetch(sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:

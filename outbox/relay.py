@@ -96,9 +96,7 @@ def _claim(destination: Outside) -> list[Message]:
     )
 
 
-def _finish(
-    destination: Outside, messages: Sequence[Message], answers: Sequence[MessageRejected | None]
-) -> None:
+def _finish(destination: Outside, messages: Sequence[Message], answers: Sequence[MessageRejected | None]) -> None:
     sent = [message for message, answer in zip(messages, answers, strict=True) if answer is None]
     OutboxMessage.objects.all().finish(sent)
     telemetry.OUTBOX_PUBLISHED.labels(destination.name).inc(len(sent))

@@ -12,10 +12,14 @@ from prometheus_client.core import GaugeMetricFamily
 OUTBOX_PUBLISHED = Counter("outbox_published_total", "Messages done inside or confirmed outside.", ["destination"])
 OUTBOX_FAILED = Counter("outbox_failed_total", "Attempts that failed.", ["destination"])
 OUTBOX_RETRIES = Counter("outbox_retries_total", "Messages put back to be tried again.", ["destination"])
-OUTBOX_SEND_SECONDS = Histogram("outbox_send_seconds", "Time to send a batch to a destination outside.", ["destination"])
+OUTBOX_SEND_SECONDS = Histogram(
+    "outbox_send_seconds", "Time to send a batch to a destination outside.", ["destination"]
+)
 INBOX_CONSUMED = Counter("inbox_consumed_total", "Messages a consumer claimed.", ["consumer", "outcome"])
 INBOX_DUPLICATES = Counter("inbox_duplicates_total", "Messages a consumer had handled before.", ["consumer"])
-STALE_CLAIMS = Counter("outbox_stale_claims_total", "Claims that had been taken over when they finished.", ["destination"])
+STALE_CLAIMS = Counter(
+    "outbox_stale_claims_total", "Claims that had been taken over when they finished.", ["destination"]
+)
 
 BACKLOG = """
 SELECT destination,
