@@ -77,7 +77,8 @@ def _request_id(request: HttpRequest) -> str:
 def _write_headers(request: HttpRequest, response: HttpResponseBase, request_id: str) -> None:
     response.headers[REQUEST_ID_HEADER] = request_id
     if allowance := getattr(request, "allowance", None):
-        response.headers.update(allowance.headers)
+        for name, value in allowance.headers.items():
+            response.headers[name] = value
 
 
 def _record(request: HttpRequest, response: HttpResponseBase, *, seconds: float) -> None:

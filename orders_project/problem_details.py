@@ -82,7 +82,8 @@ def response_for(request: HttpRequest, problem: APIException) -> HttpResponse:
     else:
         response = HttpResponse(status=problem.status_code)
         _write(response, document(problem, request))
-    response.headers.update(_headers(problem))
+    for name, value in _headers(problem).items():
+        response.headers[name] = value
     return response
 
 
