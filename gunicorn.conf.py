@@ -28,6 +28,6 @@ os.environ.setdefault("DATABASE_POOL_MAX_SIZE", str(threads))
 def child_exit(server: Any, worker: Any) -> None:
     """Takes the gauges of a process that ended out of /metrics."""
     if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        from prometheus_client import multiprocess
+        from prometheus_client.multiprocess import mark_process_dead
 
-        multiprocess.mark_process_dead(worker.pid)
+        mark_process_dead(worker.pid)  # type: ignore[no-untyped-call] # the package has no types

@@ -1,7 +1,7 @@
 """A running set of the service's processes over one database and one broker, each started and killed by name.
 
-Guarantees that `end` leaves none of them alive. Does not start Postgres or Valkey (`local.servers`) and restarts nothing
-by itself (`local.supervisor`).
+Guarantees that `end` leaves none of them alive. Does not start Postgres or Valkey (`local.servers`) and restarts
+nothing by itself (`local.supervisor`).
 """
 
 import time

@@ -1,7 +1,7 @@
 """Keeps the processes of a stack alive: one that ends is started again, visibly and not in a hurry.
 
-Guarantees that a process that keeps ending costs at most one start per `MAX_PAUSE_SECONDS`. Does not guarantee health: a
-process that hangs without ending is the heartbeats' and the operator's matter.
+Guarantees that a process that keeps ending costs at most one start per `MAX_PAUSE_SECONDS`. Does not guarantee health:
+a process that hangs without ending is the heartbeats' and the operator's matter.
 """
 
 import time

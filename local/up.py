@@ -1,8 +1,8 @@
 """`make up`: the whole service on this machine, from nothing to a first order, until Ctrl-C.
 
-Guarantees that every process it started ends within ten seconds of Ctrl-C, of a failure, or of its own death, and that a
-second `make up` over the same folder is refused with a sentence. Does not guarantee anything for production: there each
-process is started by whoever runs the machines (docker-compose.yml shows how).
+Guarantees that every process it started ends within ten seconds of Ctrl-C, of a failure, or of its own death, and that
+a second `make up` over the same folder is refused with a sentence. Does not guarantee anything for production: there
+each process is started by whoever runs the machines (docker-compose.yml shows how).
 """
 
 import argparse
@@ -105,7 +105,7 @@ class Up:
                 raise StartFailed("The database could not be migrated; the reason stands above.")
             time.sleep(attempt)
         self.screen.step("the database is migrated")
-        if not self._manage("seed_demo"):
+        if not self._manage("seed_demo", "--verbosity", "0"):
             raise StartFailed("The demo catalogue could not be written; the reason stands above.")
 
     def _manage(self, *arguments: str) -> bool:
