@@ -1,0 +1,54 @@
+"""What operators and the purge's clock do with idempotency keys.
+
+Guarantee: only expired keys are removed (I14), in batches with a commit each, so that intake never waits for a purge.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db import connection
+
+DEFAULT_BATCH_SIZE = 1_000
+
+# Index idempotency_keys_by_expiry. A row that a new use is taking over is locked, and left alone.
+PURGE = """
+DELETE FROM idempotency_idempotencykey WHERE id IN (
+    SELECT id FROM idempotency_idempotencykey WHERE expires_at <= statement_timestamp() - %(older_than)s
+    ORDER BY expires_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+)
+"""
+COUNT = "SELECT count(*) FROM idempotency_idempotencykey WHERE expires_at <= statement_timestamp() - %(older_than)s"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Purged:
+    """How many keys were removed, or would be."""
+
+    keys: int
+    is_dry_run: bool
+
+
+def purge(
+    *, older_than: timedelta = timedelta(0), batch_size: int = DEFAULT_BATCH_SIZE, dry_run: bool = False
+) -> Purged:
+    """Removes keys that expired longer ago than this. Raises ValueError for a negative age or an empty batch."""
+    if older_than < timedelta(0) or batch_size < 1:
+        raise ValueError("The age must not be negative, and a batch has at least one row.")
+    if dry_run:
+        return Purged(keys=_count(older_than), is_dry_run=True)
+    total = 0
+    while (removed := _purge_batch(older_than, batch_size)) > 0:
+        total += removed
+    return Purged(keys=total, is_dry_run=False)
+
+
+def _count(older_than: timedelta) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(COUNT, {"older_than": older_than})
+        return int(cursor.fetchone()[0])
+
+
+def _purge_batch(older_than: timedelta, limit: int) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(PURGE, {"older_than": older_than, "limit": limit})
+        return cursor.rowcount

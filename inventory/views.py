@@ -1,0 +1,31 @@
+"""`GET /products`: what can be ordered, at which price, and how much of it there is."""
+
+from django.db.models import QuerySet
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.exceptions import ValidationError
+from rest_framework.generics import ListAPIView
+
+from . import selectors
+from .models import ProductPrice
+from .money import EXPONENTS
+from .pagination import CataloguePages
+from .serializers import ProductSerializer
+
+
+@extend_schema(
+    operation_id="products",
+    summary="The catalogue",
+    parameters=[OpenApiParameter("currency", OpenApiTypes.STR, description="Only prices in this currency.")],
+)
+class ProductList(ListAPIView):
+    serializer_class = ProductSerializer
+    pagination_class = CataloguePages
+    filter_backends = ()
+    queryset = ProductPrice.objects.none()  # names the model for the schema
+
+    def get_queryset(self) -> QuerySet[ProductPrice]:
+        currency = self.request.query_params.get("currency")
+        if currency is not None and currency not in EXPONENTS:
+            raise ValidationError({"currency": ["Not a currency we know."]})
+        return selectors.catalogue(currency=currency)

@@ -1,0 +1,111 @@
+"""Reads of orders: whose they are, and what has become of them, in one query per app however many orders.
+
+Not guaranteed: one moment; each app is read by its own query, and the order may move on between two.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.db.models import Prefetch, QuerySet
+
+from payments import selectors as payments
+from sagas import selectors as sagas
+from shipping import selectors as shipping
+
+from .models import Order, OrderLine
+
+# The saga that fulfils an order (orders/sagas.py).
+FULFILMENT = "fulfil_order"
+
+Reading = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderState:
+    """An order with everything that its owner may see. `step` is None until its saga has begun."""
+
+    order: Order
+    lines: Sequence[OrderLine]
+    step: str | None = None
+    direction: str = "forward"
+    payment: Reading | None = None
+    shipment: Reading | None = None
+
+    @property
+    def id(self) -> UUID:
+        return self.order.id
+
+
+@dataclass(frozen=True, kw_only=True)
+class FulfilmentRequest:
+    """What the saga needs to know to fulfil an order."""
+
+    order_id: UUID
+    total_minor: int
+    currency: str
+    payment_method: str
+    lines: Sequence[tuple[str, int]] = field(default_factory=list)
+
+
+def visible_to(user: AbstractBaseUser | AnonymousUser) -> QuerySet[Order]:
+    """A customer's own orders; all of them for staff. Newest first; index orders_of_a_customer."""
+    orders = Order.objects.order_by("-id")
+    return orders if getattr(user, "is_staff", False) else orders.filter(customer_id=user.pk)
+
+
+def with_lines(orders: QuerySet[Order]) -> QuerySet[Order]:
+    """The same orders, their lines read in one query, in the order they were sent."""
+    return orders.prefetch_related(Prefetch("lines", OrderLine.objects.order_by("id")))
+
+
+def states(orders: Sequence[Order]) -> list[OrderState]:
+    """What has become of these orders, in their order; three queries, and one more where lines were not prefetched."""
+    ids = [order.id for order in orders]
+    if not ids:
+        return []
+    progress = sagas.progress(FULFILMENT, ids)
+    paid = payments.for_orders(ids)
+    shipped = shipping.for_orders(ids)
+    return [
+        OrderState(
+            order=order,
+            lines=list(order.lines.all()),
+            step=progress[order.id].step if order.id in progress else None,
+            direction=progress[order.id].direction if order.id in progress else "forward",
+            payment=paid.get(order.id),
+            shipment=shipped.get(order.id),
+        )
+        for order in orders
+    ]
+
+
+def has_order(order_id: UUID) -> bool:
+    """Whether an order exists: for a COMMIT whose reply was lost."""
+    return Order.objects.filter(id=order_id).exists()
+
+
+def lock_for_fulfilment(order_ids: Sequence[UUID]) -> list[FulfilmentRequest]:
+    """The pending ones of these orders, locked in id order until the caller's transaction ends.
+
+    Who starts a saga calls this before it inserts one, so that a cancel which found no saga is seen, or waits (F16).
+    """
+    orders = Order.objects.select_for_update().filter(id__in=list(order_ids)).order_by("id")
+    pending = [order for order in orders if order.status == Order.Status.PENDING]
+    lines: dict[UUID, list[tuple[str, int]]] = {order.id: [] for order in pending}
+    for order_id, sku, quantity in (
+        OrderLine.objects.filter(order_id__in=list(lines)).order_by("id").values_list("order_id", "sku", "quantity")
+    ):
+        lines[order_id].append((sku, quantity))
+    return [
+        FulfilmentRequest(
+            order_id=order.id,
+            total_minor=order.total_minor,
+            currency=order.currency,
+            payment_method=order.payment_method,
+            lines=lines[order.id],
+        )
+        for order in pending
+    ]

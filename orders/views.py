@@ -1,0 +1,135 @@
+"""The orders' HTTP edge: parse, call one service, render.
+
+Guarantee: a customer meets only their own orders, staff all of them; somebody else's is a 404. POST is one transaction.
+"""
+
+from typing import Any
+from uuid import UUID
+
+import uuid_utils.compat as uuid_utils
+from django.db.models import QuerySet
+from django.shortcuts import get_object_or_404
+from django_filters import rest_framework as filters
+from drf_spectacular.utils import extend_schema
+from rest_framework.generics import GenericAPIView
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from idempotency.decorators import idempotent
+
+from . import refusals, selectors, services, telemetry
+from .cancellation import request_cancel
+from .exceptions import OrderAlreadyEnded, PricesDiffer, UnknownProducts
+from .models import Order
+from .openapi import IDEMPOTENCY_KEY, problems
+from .pagination import OrderPages
+from .permissions import SeesOrder
+from .serializers import OrderSerializer, PlaceOrderSerializer
+
+
+class OrderFilter(filters.FilterSet):
+    status = filters.ChoiceFilter(choices=Order.Status.choices)
+
+
+class OrderCollection(GenericAPIView):
+    """The caller's orders; POST places another one."""
+
+    serializer_class = PlaceOrderSerializer
+    pagination_class = OrderPages
+    filterset_class = OrderFilter
+    queryset = Order.objects.none()  # names the model for the schema
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        # Chosen before BEGIN, so that a commit whose reply was lost can be looked up.
+        self.order_id = uuid_utils.uuid7()
+
+    def get_queryset(self) -> QuerySet[Order]:
+        return selectors.with_lines(selectors.visible_to(self.request.user))
+
+    @extend_schema(
+        operation_id="orders", summary="Your orders, newest first", responses={200: OrderSerializer(many=True)}
+    )
+    def get(self, request: Request) -> Response:
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        states = selectors.states(page or [])
+        return self.get_paginated_response(OrderSerializer(states, many=True).data)
+
+    @extend_schema(
+        operation_id="place_order",
+        summary="Place an order",
+        parameters=[IDEMPOTENCY_KEY],
+        request=PlaceOrderSerializer,
+        responses={
+            201: OrderSerializer,
+            **problems(
+                s400="Not acceptable; `errors` point at the fields. Or the key is invalid or missing.",
+                s409="The price is not the expected one, or the first request with this key still runs.",
+                s422="The key was used with another body.",
+            ),
+        },
+    )
+    @idempotent(has_landed=lambda view: selectors.has_order(view.order_id))
+    def post(self, request: Request) -> Response:
+        wanted = PlaceOrderSerializer(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        currency = wanted.validated_data["currency"]
+        try:
+            placed = services.place_order(order_id=self.order_id, customer_id=request.user.pk, **wanted.validated_data)
+        except UnknownProducts as refusal:
+            raise refusals.unknown_products(refusal, request.data, currency) from refusal
+        except PricesDiffer as refusal:
+            raise refusals.prices_differ(refusal, request.data, currency) from refusal
+        return Response(OrderSerializer(placed).data, status=201, headers={"Location": f"/orders/{placed.id}"})
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        # After the commit, so that what is counted is there.
+        if response.status_code == 201 and "Idempotent-Replay" not in response.headers:
+            telemetry.ORDERS_PLACED.inc()
+        return super().finalize_response(request, response, *args, **kwargs)
+
+
+class OrderDetail(APIView):
+    """One order and what has become of it."""
+
+    @extend_schema(
+        operation_id="order",
+        summary="One order",
+        responses={200: OrderSerializer, **problems(s404="There is no such order of yours.")},
+    )
+    def get(self, request: Request, order_id: UUID) -> Response:
+        return Response(_read(request, order_id))
+
+
+class OrderCancellation(APIView):
+    """POST asks to cancel the order. It is pending until everything is undone."""
+
+    permission_classes = (IsAuthenticated, SeesOrder)
+    serializer_class = None
+
+    @extend_schema(
+        operation_id="cancel_order",
+        summary="Cancel an order",
+        parameters=[IDEMPOTENCY_KEY],
+        request=None,
+        responses={
+            200: OrderSerializer,
+            202: OrderSerializer,
+            **problems(s404="There is no such order of yours.", s409="The order has ended otherwise."),
+        },
+    )
+    @idempotent()
+    def post(self, request: Request, order_id: UUID) -> Response:
+        try:
+            status = request_cancel(order_id)
+        except OrderAlreadyEnded as refusal:
+            raise refusals.already_ended(refusal) from refusal
+        return Response(_read(request, order_id), status=202 if status == Order.Status.PENDING else 200)
+
+
+def _read(request: Request, order_id: UUID) -> dict[str, Any]:
+    order = get_object_or_404(selectors.with_lines(selectors.visible_to(request.user)), id=order_id)
+    [state] = selectors.states([order])
+    return OrderSerializer(state).data
