@@ -6,6 +6,7 @@ answers in a way that cannot be read may well have done what was asked.
 """
 
 import json
+import re
 import time
 from typing import Any, NoReturn
 
@@ -14,6 +15,7 @@ import requests
 from providers.errors import OutcomeUnknown
 
 CHUNK_BYTES = 65_536
+REASON = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 
 
 def read_bounded(response: requests.Response, *, max_bytes: int, deadline: float) -> bytes:
@@ -77,6 +79,14 @@ def text(answer: dict[str, Any], name: str, *, max_length: int = 255) -> str:
     value = answer.get(name)
     if not isinstance(value, str) or not 1 <= len(value) <= max_length or not value.isprintable():
         raise OutcomeUnknown(f"{name} is not a short printable string")
+    return value
+
+
+def reason(answer: dict[str, Any], name: str) -> str:
+    """A provider's code for a refusal, safe to store and to show; raises OutcomeUnknown otherwise."""
+    value = answer.get(name)
+    if not isinstance(value, str) or not REASON.fullmatch(value):
+        raise OutcomeUnknown(f"{name} is not a reason")
     return value
 
 

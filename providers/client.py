@@ -25,7 +25,6 @@ OK = (200, 201)
 BUSINESS_REFUSALS = (400, 402, 422)
 # The request never got as far as being judged: our credentials, our path, our rate. No customer's order hangs on it.
 TURNED_AWAY = (401, 403, 404, 405, 406, 410, 411, 413, 415, 421, 425, 426, 428, 429, 431)
-REASON = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 RETRY_AFTER_MAX_SECONDS = 3_600
 
 
@@ -121,9 +120,9 @@ def read_answer(method: str, response: requests.Response, body: bytes) -> dict[s
 def _refusal(status: int, body: bytes) -> ProviderError:
     """Refused with the provider's code. One that talks about the key is no refusal: an earlier call holds it (I13)."""
     error = answers.parse_object(body).get("error")
-    code = error.get("code") if isinstance(error, dict) else None
-    if not isinstance(code, str) or not REASON.fullmatch(code) or code.startswith("idempotency_key"):
-        return OutcomeUnknown(f"answered {status} without a business reason")
+    code = answers.reason(error if isinstance(error, dict) else {}, "code")
+    if code.startswith("idempotency_key"):
+        return OutcomeUnknown(f"answered {status} {code}")
     return Refused(code)
 
 

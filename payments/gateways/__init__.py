@@ -1,0 +1,1 @@
+"""Gateways: one module per payment provider, chosen by `settings.PAYMENT_GATEWAY`."""

@@ -1,0 +1,103 @@
+"""Gateway to the sandbox provider (docs/sandbox.md), which speaks as real providers do.
+
+Guarantees that a receipt names exactly the key, amount and currency that were asked for: an answer about anything else
+is OutcomeUnknown. Does not guarantee that it is asked only once: the provider's idempotency key does that.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from payments.gateways.base import ChargeIntent, ChargeReceipt, LedgerCharge, RefundIntent, RefundReceipt
+from providers import answers
+from providers.client import ProviderClient
+from providers.errors import OutcomeUnknown, Refused
+
+
+class SandboxGateway:
+    def __init__(self, *, url: str, api_key: str, headers: Mapping[str, str] | None = None) -> None:
+        self._client = ProviderClient(provider="payments", base_url=url, api_key=api_key, headers=headers)
+
+    def charge(self, intent: ChargeIntent) -> ChargeReceipt:
+        body = {
+            "amount_minor": intent.amount_minor,
+            "currency": intent.currency,
+            "payment_method": intent.payment_method,
+            "order_id": str(intent.order_id),
+        }
+        answer = self._client.request("POST", "/payments/charges", json=body, idempotency_key=intent.provider_key)
+        return _charge_receipt(answer, intent)
+
+    def find_charge(self, intent: ChargeIntent) -> ChargeReceipt | None:
+        found = self._find("/payments/charges", intent.provider_key)
+        return _charge_receipt(found, intent) if found else None
+
+    def refund(self, intent: RefundIntent) -> RefundReceipt:
+        body = {"charge_id": intent.charge_reference, "amount_minor": intent.amount_minor, "currency": intent.currency}
+        answer = self._client.request("POST", "/payments/refunds", json=body, idempotency_key=intent.provider_key)
+        return _refund_receipt(answer, intent)
+
+    def find_refund(self, intent: RefundIntent) -> RefundReceipt | None:
+        found = self._find("/payments/refunds", intent.provider_key)
+        return _refund_receipt(found, intent) if found else None
+
+    def charges(self) -> Iterator[LedgerCharge]:
+        after = ""
+        while True:
+            page = self._client.request("GET", "/payments/charges", params={"after": after, "limit": "500"})
+            entries = answers.objects(page, "data")
+            yield from map(_ledger_charge, entries)
+            if page.get("has_more") is not True or not entries:
+                return
+            after = answers.text(entries[-1], "id")
+
+    def _find(self, path: str, key: str) -> dict[str, Any] | None:
+        found = answers.objects(self._client.request("GET", path, params={"idempotency_key": key}), "data")
+        # Absent is an empty list and nothing else: whatever looks odd must not read as "nothing happened" (I13).
+        if len(found) > 1:
+            raise OutcomeUnknown("more than one answer for one key")
+        return found[0] if found else None
+
+
+def _charge_receipt(answer: dict[str, Any], intent: ChargeIntent) -> ChargeReceipt:
+    _check_subject(answer, key=intent.provider_key, amount_minor=intent.amount_minor, currency=intent.currency)
+    _check_status(answer, done="captured")
+    return ChargeReceipt(
+        provider_reference=answers.text(answer, "id"), amount_minor=intent.amount_minor, currency=intent.currency
+    )
+
+
+def _refund_receipt(answer: dict[str, Any], intent: RefundIntent) -> RefundReceipt:
+    _check_subject(answer, key=intent.provider_key, amount_minor=intent.amount_minor, currency=intent.currency)
+    if answers.text(answer, "charge_id") != intent.charge_reference:
+        raise OutcomeUnknown("answer is about another charge")
+    _check_status(answer, done="refunded")
+    return RefundReceipt(
+        provider_reference=answers.text(answer, "id"), amount_minor=intent.amount_minor, currency=intent.currency
+    )
+
+
+def _check_subject(answer: dict[str, Any], *, key: str, amount_minor: int, currency: str) -> None:
+    if answers.text(answer, "idempotency_key") != key:
+        raise OutcomeUnknown("answer is about another key")
+    if answers.integer(answer, "amount_minor") != amount_minor or answers.text(answer, "currency") != currency:
+        raise OutcomeUnknown("answer is about another amount")
+
+
+def _check_status(answer: dict[str, Any], *, done: str) -> None:
+    """A found refusal is a refusal; a status this gateway does not know is not a receipt."""
+    status = answers.text(answer, "status")
+    if status == "declined":
+        raise Refused(answers.reason(answer, "reason"))
+    if status != done:
+        raise OutcomeUnknown(f"answer has status {status!r}")
+
+
+def _ledger_charge(entry: dict[str, Any]) -> LedgerCharge:
+    return LedgerCharge(
+        provider_reference=answers.text(entry, "id"),
+        provider_key=answers.text(entry, "idempotency_key"),
+        amount_minor=answers.integer(entry, "amount_minor"),
+        refunded_minor=answers.integer(entry, "refunded_minor"),
+        currency=answers.text(entry, "currency"),
+        captured=answers.text(entry, "status") == "captured",
+    )
