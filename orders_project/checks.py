@@ -19,12 +19,14 @@ from idempotency.conf import IdempotencyConf
 from idempotency.conf import conf as idempotency_conf
 from outbox.conf import OutboxConf
 from outbox.conf import conf as outbox_conf
+from sagas.conf import SagasConf
+from sagas.conf import conf as sagas_conf
 
 TAG = "orders_project"
 BATCH_MAX = 500
 DEFAULT_SECRET_KEY = "insecure-development-key"  # noqa: S105 - the value that is refused
 _OTHER_POOLS = frozenset({"threads", "solo", "--pool=threads", "--pool=solo", "-Pthreads", "-Psolo"})
-_GROUPS: Mapping[str, type] = {"OUTBOX": OutboxConf, "IDEMPOTENCY": IdempotencyConf}
+_GROUPS: Mapping[str, type] = {"OUTBOX": OutboxConf, "SAGAS": SagasConf, "IDEMPOTENCY": IdempotencyConf}
 
 
 def refuse_unsafe_configuration(**_: object) -> None:
@@ -67,6 +69,7 @@ def check_bounds(app_configs: object, **_: Any) -> list[CheckMessage]:
         *_within("OUTBOX['CLAIM_BATCH_SIZE']", outbox.claim_batch_size, BATCH_MAX),
         *_within("OUTBOX['POLL_INTERVAL_MS']", outbox.poll_interval_ms, 60_000),
         *_within("OUTBOX['MAX_ATTEMPTS']", outbox.max_attempts, 100),
+        *_within("SAGAS['STEP_MAX_ATTEMPTS']", sagas_conf().step_max_attempts, 100),
         # The CHECK of idempotency's table holds the same bound.
         *_within("IDEMPOTENCY['STORED_ANSWER_MAX_BYTES']", idempotency_conf().stored_answer_max_bytes, 65_536),
     ]

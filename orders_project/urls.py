@@ -15,6 +15,8 @@ def _unknown(request: HttpRequest) -> None:
 
 urlpatterns = [
     path("", views.RootView.as_view(), name="root"),
+    path("", include("inventory.urls")),
+    path("", include("idempotency.urls")),
     path("admin/", admin.site.urls),
     path("api-auth/", include("rest_framework.urls")),
     path("api/auth-token/", views.AuthTokenView.as_view(), name="auth-token"),

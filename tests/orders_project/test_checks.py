@@ -1,0 +1,138 @@
+"""System checks: each relation, with the setting that breaks it."""
+
+import sys
+from copy import deepcopy
+from typing import Any
+
+import pytest
+from django.conf import settings as configured
+from django.core.checks import run_checks
+
+from orders_project import checks
+from orders_project.checks import TAG, is_prefork_worker, refuse_unsafe_configuration
+
+
+def errors() -> list[str]:
+    return [message.id.partition(".")[2] for message in run_checks(tags=[TAG])]
+
+
+def with_key(group: str, key: str, value: Any) -> dict[str, Any]:
+    return {**getattr(configured, group), key: value}
+
+
+def test_the_settings_of_this_repository_are_sound():
+    assert run_checks(tags=[TAG]) == []
+
+
+@pytest.mark.parametrize(
+    ("group", "key", "meant"),
+    [
+        ("OUTBOX", "CLAIM_SECOND", "CLAIM_SECONDS"),
+        ("SAGAS", "DEADLINE_HOUR", "DEADLINE_HOURS"),
+        ("IDEMPOTENCY", "LIFETIME_HOUR", "LIFETIME_HOURS"),
+    ],
+)
+def test_a_misspelt_key_is_refused_with_the_one_that_was_meant(settings, group, key, meant):
+    setattr(settings, group, with_key(group, key, 1))
+    (message,) = run_checks(tags=[TAG])
+    assert (message.id, message.hint) == ("orders_project.E001", f"Did you mean {meant}?")
+
+
+def test_a_key_that_resembles_nothing_gets_the_list(settings):
+    settings.SAGAS = with_key("SAGAS", "XYZZY", 1)
+    (message,) = run_checks(tags=[TAG])
+    assert message.hint.startswith("Known keys: STEP_MAX_ATTEMPTS")
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("DATABASE_STATEMENT_TIMEOUT_SECONDS", "E002"),
+        ("DATABASE_LOCK_TIMEOUT_SECONDS", "E003"),
+        ("DATABASE_IDLE_IN_TRANSACTION_TIMEOUT_SECONDS", "E004"),
+    ],
+)
+@pytest.mark.parametrize("seconds", [0, 15, 60])
+def test_a_timeout_that_outlasts_a_claim_or_is_off_is_refused(settings, name, error, seconds):
+    setattr(settings, name, seconds)
+    assert errors() == [error]
+
+
+@pytest.mark.parametrize(
+    ("group", "key", "value", "error"),
+    [
+        ("OUTBOX", "CLAIM_SECONDS", 10.0, ["E002", "E004"]),
+        ("OUTBOX", "INBOX_RETENTION_DAYS", 7, ["E005"]),
+        ("OUTBOX", "BACKOFF_BASE_SECONDS", 301.0, ["E006"]),
+        ("OUTBOX", "BACKOFF_BASE_SECONDS", 0.0, ["E006"]),
+        ("OUTBOX", "RELAY_BATCH_SIZE", 501, ["E007"]),
+        ("OUTBOX", "CLAIM_BATCH_SIZE", 501, ["E007"]),
+        ("OUTBOX", "CLAIM_BATCH_SIZE", 0, ["E007"]),
+        ("OUTBOX", "POLL_INTERVAL_MS", 0, ["E007"]),
+        ("OUTBOX", "MAX_ATTEMPTS", 0, ["E007"]),
+        ("SAGAS", "STEP_MAX_ATTEMPTS", 0, ["E007"]),
+        ("IDEMPOTENCY", "STORED_ANSWER_MAX_BYTES", 65_537, ["E007"]),
+    ],
+)
+def test_a_value_that_breaks_a_relation_is_refused(settings, group, key, value, error):
+    setattr(settings, group, with_key(group, key, value))
+    assert errors() == error
+
+
+def test_a_claim_that_a_providers_call_outlasts_is_refused(settings):
+    settings.OUTBOX = with_key("OUTBOX", "REMOTE_CLAIM_SECONDS", 17.0)
+    providers = [message.id for message in run_checks(tags=["providers"])]
+    assert providers == ["providers.E006"] * len(settings.PROVIDERS)
+
+
+def test_a_misspelt_key_of_a_provider_is_refused_with_the_one_that_was_meant(settings):
+    settings.PROVIDERS = deepcopy(settings.PROVIDERS) | {"payments": {"CALL_SLOT": 1}}
+    (message,) = run_checks(tags=["providers"])
+    assert message.hint == "Did you mean CALL_SLOTS?"
+
+
+def test_the_default_secret_key_is_refused_where_debug_is_off(settings):
+    settings.SECRET_KEY = checks.DEFAULT_SECRET_KEY
+    settings.DEBUG = True
+    assert checks.check_secret_key(None) == []
+    settings.DEBUG = False
+    assert [message.id for message in checks.check_secret_key(None)] == ["orders_project.E008"]
+
+
+def test_a_process_that_serves_ends_on_the_default_secret_key(settings):
+    refuse_unsafe_configuration()
+    settings.SECRET_KEY = checks.DEFAULT_SECRET_KEY
+    with pytest.raises(SystemExit, match="SECRET_KEY is the development default"):
+        refuse_unsafe_configuration()
+
+
+def test_the_default_secret_key_in_the_checks_is_the_one_in_the_settings():
+    source = (configured.BASE_DIR / "orders_project" / "settings.py").read_text()
+    assert f'"SECRET_KEY", "{checks.DEFAULT_SECRET_KEY}"' in source
+
+
+def test_a_pool_in_a_prefork_worker_is_refused(settings, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/venv/bin/celery", "-A", "orders_project", "worker"])
+    settings.DATABASE_POOL_MAX_SIZE = 0
+    assert errors() == []
+    settings.DATABASE_POOL_MAX_SIZE = 16
+    assert errors() == ["E009"]
+    monkeypatch.setattr(sys, "argv", ["/venv/bin/gunicorn"])
+    assert errors() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "prefork"),
+    [
+        ("celery -A orders_project worker", True),
+        ("celery -A orders_project worker --pool prefork", True),
+        ("celery -A orders_project worker --pool threads", False),
+        ("celery -A orders_project worker --pool=threads", False),
+        ("celery -A orders_project worker -P threads", False),
+        ("celery -A orders_project beat", False),
+        ("manage.py relay_outbox", False),
+        ("", False),
+    ],
+)
+def test_a_prefork_worker_is_told_from_its_command_line(arguments, prefork):
+    assert is_prefork_worker(arguments.split()) is prefork

@@ -1,0 +1,81 @@
+"""`check --deploy`: defaults and plain connections are refused, one's own machine is not."""
+
+import pytest
+
+from orders_project import deploy_checks
+from orders_project.deploy_checks import check_connections, check_secrets
+
+GOOD_SECRET = "a-secret-of-sufficient-length"
+
+
+@pytest.fixture(autouse=True)
+def _production(settings):
+    settings.DEBUG = False
+    settings.LOCAL_TOOLS = False
+    settings.PAYMENT_WEBHOOK_SECRET = GOOD_SECRET
+    settings.PAYMENT_GATEWAY = {"BACKEND": "x", "OPTIONS": {"api_key": GOOD_SECRET}}
+    settings.CARRIER = {"BACKEND": "x", "OPTIONS": {"api_key": GOOD_SECRET}}
+    settings.CELERY_BROKER_URL = "redis://127.0.0.1:6379/0"
+    settings.THROTTLE_REDIS_URL = ""
+
+
+def numbers(messages) -> list[str]:
+    return [message.id.partition(".")[2] for message in messages]
+
+
+def test_secrets_of_ones_own_are_accepted():
+    assert check_secrets(None) == []
+
+
+def test_each_default_secret_is_refused(settings):
+    settings.PAYMENT_WEBHOOK_SECRET = "sandbox-webhook-secret"
+    settings.PAYMENT_GATEWAY = {"BACKEND": "x", "OPTIONS": {"api_key": "sandbox-key"}}
+    settings.CARRIER = {"BACKEND": "x", "OPTIONS": {"api_key": "sandbox-key"}}
+    assert numbers(check_secrets(None)) == ["E101", "E101", "E101"]
+
+
+def test_a_short_secret_is_refused(settings):
+    settings.PAYMENT_WEBHOOK_SECRET = "short"
+    assert numbers(check_secrets(None)) == ["E102"]
+
+
+@pytest.mark.parametrize("name", ["DEBUG", "LOCAL_TOOLS"])
+def test_the_sandbox_keeps_its_public_keys_on_a_development_machine(settings, name):
+    setattr(settings, name, True)
+    settings.PAYMENT_WEBHOOK_SECRET = "sandbox-webhook-secret"
+    assert check_secrets(None) == []
+
+
+def database(**changes):
+    return {"HOST": "db.example", "PASSWORD": GOOD_SECRET, "OPTIONS": {"sslmode": "verify-full"}, **changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, []),
+        ({"OPTIONS": {}}, ["E103"]),
+        ({"OPTIONS": {"sslmode": "prefer"}}, ["E103"]),
+        ({"PASSWORD": "orders"}, ["E104"]),
+        ({"PASSWORD": ""}, ["E104"]),
+        ({"HOST": "127.0.0.1", "PASSWORD": "orders", "OPTIONS": {}}, []),
+        ({"HOST": "/var/run/postgresql", "PASSWORD": "", "OPTIONS": {}}, []),
+    ],
+)
+def test_postgres_on_another_machine_needs_tls_and_a_password(changes, expected):
+    assert numbers(deploy_checks._database(database(**changes))) == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        (f"rediss://:{GOOD_SECRET}@redis.example/0", []),
+        (f"amqps://orders:{GOOD_SECRET}@rabbit.example//", []),
+        (f"redis://:{GOOD_SECRET}@redis.example/0", ["E103"]),
+        ("amqps://guest:guest@rabbit.example//", ["E104"]),
+        ("redis://redis.example/0", ["E103", "E104"]),
+    ],
+)
+def test_a_broker_on_another_machine_needs_tls_and_a_password(settings, url, expected):
+    settings.CELERY_BROKER_URL = url
+    assert numbers(check_connections(None)) == expected
