@@ -1,6 +1,6 @@
 """Money: integer minor units inside, decimal strings outside, the exponent by currency (ISO 4217).
 
-Guarantee: an amount crosses the border exactly or not at all; a float, a rounded or a foreign-looking number is refused.
+Guarantee: an amount crosses the border exactly or not at all; floats, rounding and other scripts' digits are refused.
 Not guaranteed: currencies beyond this table, and conversion between them, which never happens.
 """
 
@@ -61,7 +61,7 @@ def to_decimal_string(amount_minor: int, currency: str) -> str:
 
 
 def to_minor_units(amount: str, currency: str) -> int:
-    """`"29.97"` EUR are `2997`. Fewer digits than the currency has are fine ("30"), more are refused. Raises MoneyError."""
+    """`"29.97"` EUR are `2997`. Fewer digits than the currency has are fine, more are refused. Raises MoneyError."""
     digits = exponent(currency)
     if not isinstance(amount, str):
         raise MoneyError('An amount is a string with a decimal number, for example "9.99".')

@@ -25,7 +25,7 @@ def prices(skus: Collection[str], currency: str) -> dict[str, Price]:
 
 
 def catalogue(*, currency: str | None = None) -> QuerySet[ProductPrice]:
-    """What can be ordered: one row per active product and currency, with `sku`, `name` and `available`, in SKU order."""
+    """What can be ordered: a row per active product and currency, with `sku`, `name`, `available`; in SKU order."""
     available = StockItem.objects.filter(sku=OuterRef("product__sku")).annotate(free=F("on_hand") - F("reserved"))
     rows = ProductPrice.objects.filter(product__active=True)
     if currency is not None:
