@@ -15,8 +15,10 @@ def _unknown(request: HttpRequest) -> None:
 
 urlpatterns = [
     path("", views.RootView.as_view(), name="root"),
+    path("", include("orders.urls")),
     path("", include("inventory.urls")),
     path("", include("idempotency.urls")),
+    path("", include("payments.urls")),
     path("admin/", admin.site.urls),
     path("api-auth/", include("rest_framework.urls")),
     path("api/auth-token/", views.AuthTokenView.as_view(), name="auth-token"),

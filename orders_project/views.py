@@ -19,6 +19,7 @@ from orders_project.problem_types import TYPES
 
 # What the front door shows, in reading order; an address is its route's name.
 _LINKS = {
+    "orders": "orders",
     "products": "products",
     "docs": "docs",
     "schema": "schema",

@@ -1,0 +1,84 @@
+"""/metrics: who may read it, many processes added up, backlog at scrape time."""
+
+import subprocess
+import sys
+
+import pytest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.parser import text_string_to_metric_families
+
+from orders_project import metrics
+
+pytestmark = pytest.mark.django_db
+
+
+def backlog(monkeypatch, **collectors):
+    monkeypatch.setattr(metrics, "_collectors", lambda: iter(collectors.items()))
+
+
+def fail():
+    raise OSError("no database")
+
+
+def samples(content: bytes) -> dict[str, float]:
+    families = text_string_to_metric_families(content.decode())
+    return {sample.name: sample.value for family in families for sample in family.samples}
+
+
+def test_loopback_may_read_and_nobody_else(client):
+    assert client.get("/metrics", REMOTE_ADDR="127.0.0.1").status_code == 200
+    assert client.get("/metrics", REMOTE_ADDR="::1").status_code == 200
+    assert client.get("/metrics", REMOTE_ADDR="10.0.0.1").status_code == 403
+    assert client.get("/metrics", REMOTE_ADDR="unix:").status_code == 403
+
+
+def test_what_a_proxy_on_loopback_forwards_is_not_loopback(client):
+    assert client.get("/metrics", headers={"x-forwarded-for": "10.0.0.1"}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [("Bearer scrape-token", 200), ("Bearer wrong", 403), ("scrape-token", 403), ("", 403), ("Bearer ü", 403)],
+)
+def test_with_a_token_only_its_bearer_may_read(client, settings, header, status):
+    settings.METRICS_TOKEN = "scrape-token"
+    assert client.get("/metrics", headers={"authorization": header}).status_code == status
+
+
+def test_every_app_that_has_figures_is_asked(client):
+    response = client.get("/metrics")
+    assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    families = {family.name for family in text_string_to_metric_families(response.content.decode())}
+    assert {"http_request_seconds", "outbox_pending", "breaker_state"} <= families
+
+
+def test_an_app_that_cannot_be_read_is_counted_and_costs_the_others_nothing(client, monkeypatch):
+    backlog(monkeypatch, broken=fail, well=lambda: [GaugeMetricFamily("a_backlog", "x", value=7)])
+    response = client.get("/metrics")
+    assert response.status_code == 200
+    assert samples(response.content)["a_backlog"] == 7
+    assert 'metrics_collection_failures_total{app="broken"} 1.0' in response.content.decode()
+
+
+def test_counters_of_many_processes_are_added_and_the_gauges_of_a_dead_one_forgotten(tmp_path, monkeypatch):
+    program = (
+        "import os, prometheus_client as p; "
+        "p.Counter('a_total', 'x').inc(3); "
+        "p.Gauge('a_gauge', 'x', multiprocess_mode='livesum').set(5); "
+        "print(os.getpid())"
+    )
+    environment = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    pids = [
+        int(subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True).stdout)
+        for _ in range(2)
+    ]
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    backlog(monkeypatch)
+    assert samples(metrics.exposition()) == {"a_total": 6.0, "a_gauge": 10.0}
+    metrics.forget_process(pids[0])
+    assert samples(metrics.exposition()) == {"a_total": 6.0, "a_gauge": 5.0}
+
+
+def test_without_a_directory_there_is_nothing_to_forget(monkeypatch):
+    monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
+    metrics.forget_process(1)
