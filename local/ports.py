@@ -3,12 +3,14 @@
 Does not guarantee that a port is still free when the server binds it: whoever starts one tries again with another.
 """
 
+import random
 import socket
 
 from local.errors import PortTaken
 from local.folder import Folder
 
 REMEMBERED = "ports.json"
+CANDIDATES = (15_000, 32_000)
 
 
 def is_free(port: int) -> bool:
@@ -22,10 +24,11 @@ def is_free(port: int) -> bool:
 
 
 def any_free() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    """Below the range that the kernel takes outgoing connections from, so that none of those is in the way later."""
+    while True:
+        port = random.randrange(*CANDIDATES)
+        if is_free(port):
+            return port
 
 
 def choose(folder: Folder, name: str, *, first: int | None = None) -> int:

@@ -5,7 +5,6 @@ what they name, and only that: a process is known by its number and the moment i
 """
 
 import secrets
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,7 +32,7 @@ def secret_key(folder: Folder) -> str:
 
 def write_env(folder: Folder, environment: Mapping[str, str]) -> None:
     lines = ["# Written by `make up` while it runs; settings.py reads it."]
-    lines += [f"{name}={shlex.quote(value)}" for name, value in sorted(environment.items())]
+    lines += [f"{name}={_quoted(value)}" for name, value in sorted(environment.items())]
     folder.write_private(ENV_FILE, "\n".join(lines) + "\n")
 
 
@@ -73,6 +72,13 @@ def end_leftovers(folder: Folder) -> list[str]:
             ended.append(name)
     forget(folder)
     return ended
+
+
+def _quoted(value: str) -> str:
+    """As django-environ and a shell read it."""
+    if "'" not in value:
+        return f"'{value}'"
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _created_at(pid: int | None) -> float | None:

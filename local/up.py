@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from types import FrameType
+from typing import Any
 
 import environ
 
@@ -21,6 +22,7 @@ from local import ports, run_file
 from local.errors import LocalError, StartFailed
 from local.farewell import Farewell
 from local.folder import PROJECT_DIR, Folder, local_dir
+from local.journey import JOURNEYS, Traveller
 from local.screen import Screen
 from local.servers import Servers, start_servers
 from local.stack import Stack
@@ -52,10 +54,11 @@ class Up:
             run_file.write_run(self.folder, stack)
             stack.wait_until_ready()
             self.screen.step(f"all {len(stack.programs)} processes are healthy: {', '.join(stack.programs)}")
-            journeys_ended_well = self._manage("place_demo_orders", "--base-url", stack.base_url)
+            run = run_file.write_run(self.folder, stack)
+            ended_well = self._show_journeys(run)
             if self.once:
-                return 0 if journeys_ended_well else 1
-            Farewell(self.screen, run_file.write_run(self.folder, stack), self.folder.path).show()
+                return 0 if ended_well else 1
+            Farewell(self.screen, run, self.folder.path).show()
             Supervisor(stack, self.screen, lambda: run_file.write_run(self.folder, stack)).watch()
         return 0
 
@@ -107,6 +110,17 @@ class Up:
         self.screen.step("the database is migrated")
         if not self._manage("seed_demo", "--verbosity", "0"):
             raise StartFailed("The demo catalogue could not be written; the reason stands above.")
+
+    def _show_journeys(self, run: dict[str, Any]) -> bool:
+        traveller = Traveller(
+            base_url=run["base_url"],
+            token=run["tokens"]["customer"],
+            database_url=run["database_url"],
+            screen=self.screen,
+        )
+        # Both are shown, whatever became of the first.
+        ended_well = [traveller.travel(journey) for journey in JOURNEYS]
+        return all(ended_well)
 
     def _manage(self, *arguments: str) -> bool:
         command = [sys.executable, str(PROJECT_DIR / "manage.py"), *arguments]
