@@ -18,7 +18,7 @@ from payments.exceptions import KeyReused, LivePaymentExists
 from payments.gateways.base import ChargeIntent, ChargeReceipt
 from payments.models import Payment, PaymentStatus
 from payments.services.provider import ask, gateway
-from payments.services.rows import PaymentChange, lock_payments, move, write_payments
+from payments.services.rows import lock_payments, move, statuses, write_payments
 from providers.errors import Refused, Unavailable
 
 
@@ -70,23 +70,26 @@ def find_charge(intent: ChargeIntent) -> ChargeReceipt | None:
     return ask(lambda: gateway().find_charge(intent))
 
 
+def receipt_of_charge(intent: ChargeIntent, provider_reference: str) -> ChargeReceipt:
+    """The receipt that an operator vouches for, who found the charge in the provider's books."""
+    return ChargeReceipt(
+        provider_reference=provider_reference, amount_minor=intent.amount_minor, currency=intent.currency
+    )
+
+
 def record_charges(answers: Sequence[tuple[ChargeIntent, object]]) -> None:
     """Writes facts: receipts, or what was raised instead. In the caller's transaction, three statements for any number.
 
     An answer that is neither a receipt, Refused nor Unavailable leaves the outcome unknown.
     """
     rows = lock_payments([intent.payment_id for intent, _ in answers])
-    changes: list[PaymentChange] = []
+    before = statuses(rows)
     publications: list[Publication] = []
     for intent, answer in answers:
         row = rows[intent.payment_id]
-        was = row.status
-        event = _apply(row, answer)
-        if row.status != was:
-            changes.append((was, row))
-        if event:
+        if event := _apply(row, answer):
             publications.append(_publication(row, event))
-    write_payments(changes)
+    write_payments(rows, before=before)
     publish_all(publications)
 
 
@@ -97,8 +100,10 @@ def forget_charges(intents: Sequence[ChargeIntent]) -> set[UUID]:
     it must be undone, not forgotten. A capture found after this makes the payment `late`.
     """
     rows = lock_payments([intent.payment_id for intent in intents])
-    before = {row.pk: row.status for row in rows.values()}
-    write_payments([(before[row.pk], row) for row in rows.values() if move(row, PaymentStatus.ABSENT)])
+    before = statuses(rows)
+    for row in rows.values():
+        move(row, PaymentStatus.ABSENT)
+    write_payments(rows, before=before)
     return {row.order_id for row in rows.values() if row.status in (PaymentStatus.ABSENT, PaymentStatus.DECLINED)}
 
 

@@ -16,15 +16,7 @@ from payments.exceptions import KeyReused, PaymentUnresolved
 from payments.gateways.base import RefundIntent, RefundReceipt
 from payments.models import REFUNDABLE, Payment, PaymentStatus, Refund, RefundStatus
 from payments.services.provider import ask, gateway
-from payments.services.rows import (
-    PaymentChange,
-    RefundChange,
-    lock_payments,
-    lock_refunds,
-    move,
-    write_payments,
-    write_refunds,
-)
+from payments.services.rows import lock_payments, lock_refunds, move, statuses, write_payments, write_refunds
 from providers.errors import Refused, Unavailable
 
 UNRESOLVED = (PaymentStatus.PENDING, PaymentStatus.UNKNOWN)
@@ -66,47 +58,46 @@ def find_refund(intent: RefundIntent) -> RefundReceipt | None:
     return ask(lambda: gateway().find_refund(intent))
 
 
+def receipt_of_refund(intent: RefundIntent, provider_reference: str) -> RefundReceipt:
+    """The receipt that an operator vouches for, who found the refund in the provider's books."""
+    return RefundReceipt(
+        provider_reference=provider_reference, amount_minor=intent.amount_minor, currency=intent.currency
+    )
+
+
 def record_refunds(answers: Sequence[tuple[RefundIntent, object]]) -> None:
     """Writes facts, on the refund and on its payment. In the caller's transaction, five statements for any number."""
     payments = lock_payments([intent.payment_id for intent, _ in answers])
     refunds = lock_refunds([intent.refund_id for intent, _ in answers])
-    refund_changes: list[RefundChange] = []
-    payment_changes: list[PaymentChange] = []
+    payments_before, refunds_before = statuses(payments), statuses(refunds)
     publications: list[Publication] = []
     for intent, answer in answers:
-        row, payment = refunds[intent.refund_id], payments[intent.payment_id]
-        was, payment_was = row.status, payment.status
-        _apply(row, answer)
-        if row.status != was:
-            refund_changes.append((was, row))
-            if row.status == RefundStatus.REFUNDED:
-                publications.append(_give_back(payment, row))
-                payment_changes.append((payment_was, payment))
-    write_refunds(refund_changes)
-    write_payments(payment_changes)
+        row = refunds[intent.refund_id]
+        if _apply(row, answer) == RefundStatus.REFUNDED:
+            publications.append(_give_back(payments[intent.payment_id], row))
+    write_refunds(refunds, before=refunds_before)
+    write_payments(payments, before=payments_before)
     publish_all(publications)
 
 
-def _apply(row: Refund, answer: object) -> None:
-    """Changes a locked row to what the answer says, where that is more than it knows."""
+def _apply(row: Refund, answer: object) -> str | None:
+    """Changes a locked row to what the answer says, where that is more than it knows; returns the status it took."""
     match answer:
         case RefundReceipt():
-            if move(row, RefundStatus.REFUNDED):
-                row.provider_reference, row.reason = answer.provider_reference, ""
+            moved, row.reason = move(row, RefundStatus.REFUNDED), ""
+            row.provider_reference = answer.provider_reference
         case Refused():
-            if move(row, RefundStatus.REFUSED):
-                row.reason = answer.reason
+            moved, row.reason = move(row, RefundStatus.REFUSED), answer.reason
         case Unavailable():
-            pass  # nothing happened: what was known still holds
+            moved = None  # nothing happened: what was known still holds
         case _:
-            if move(row, RefundStatus.UNKNOWN):
-                row.reason = str(answer)
+            moved, row.reason = move(row, RefundStatus.UNKNOWN), str(answer)
+    return moved
 
 
 def _give_back(payment: Payment, row: Refund) -> Publication:
-    payment.refunded_minor += row.amount_minor
-    if payment.refunded_minor == payment.captured_minor:
-        move(payment, PaymentStatus.REFUNDED)
+    payment.refunded_minor += row.amount_minor  # all that was left, so the payment is refunded whole
+    move(payment, PaymentStatus.REFUNDED)
     payment.sequence += 1
     event = PaymentRefunded(
         payment_id=payment.pk,

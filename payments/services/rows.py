@@ -10,9 +10,6 @@ from django.db import connection
 
 from payments.models import PAYMENT_TRANSITIONS, REFUND_TRANSITIONS, Payment, Refund
 
-# A status before, and the row as it shall be.
-PaymentChange = tuple[str, Payment]
-RefundChange = tuple[str, Refund]
 REASON_MAX_LENGTH = 255
 
 
@@ -22,6 +19,11 @@ def lock_payments(ids: Collection[UUID]) -> dict[UUID, Payment]:
 
 def lock_refunds(ids: Collection[UUID]) -> dict[UUID, Refund]:
     return {row.pk: row for row in Refund.objects.select_for_update().filter(pk__in=ids).order_by("pk")}
+
+
+def statuses(rows: Mapping[UUID, Payment | Refund]) -> dict[UUID, str]:
+    """What to compare with once the rows have been changed."""
+    return {key: row.status for key, row in rows.items()}
 
 
 def move(row: Payment | Refund, *targets: str) -> str | None:
@@ -36,11 +38,12 @@ def move(row: Payment | Refund, *targets: str) -> str | None:
     return None
 
 
-def write_payments(changes: Sequence[PaymentChange]) -> None:
+def write_payments(rows: Mapping[UUID, Payment], *, before: Mapping[UUID, str]) -> None:
+    """Writes the locked rows whose status is not what it was before."""
     columns = [
         (
             row.pk,
-            was,
+            before[row.pk],
             row.status,
             row.reason[:REASON_MAX_LENGTH],
             row.provider_reference,
@@ -48,14 +51,18 @@ def write_payments(changes: Sequence[PaymentChange]) -> None:
             row.refunded_minor,
             row.sequence,
         )
-        for was, row in changes
+        for row in rows.values()
+        if row.status != before[row.pk]
     ]
     _write(WRITE_PAYMENTS, columns)
 
 
-def write_refunds(changes: Sequence[RefundChange]) -> None:
+def write_refunds(rows: Mapping[UUID, Refund], *, before: Mapping[UUID, str]) -> None:
+    """Writes the locked rows whose status is not what it was before."""
     columns = [
-        (row.pk, was, row.status, row.reason[:REASON_MAX_LENGTH], row.provider_reference) for was, row in changes
+        (row.pk, before[row.pk], row.status, row.reason[:REASON_MAX_LENGTH], row.provider_reference)
+        for row in rows.values()
+        if row.status != before[row.pk]
     ]
     _write(WRITE_REFUNDS, columns)
 

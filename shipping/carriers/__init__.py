@@ -1,0 +1,1 @@
+"""Carriers: one module per carrier, chosen by `settings.CARRIER`."""

@@ -1,0 +1,100 @@
+"""Carrier of the sandbox (docs/sandbox.md), which speaks as real ones do.
+
+Guarantees that a receipt names exactly the key that was asked for: an answer about anything else is OutcomeUnknown.
+Does not guarantee that it is asked only once: the carrier's idempotency key does that.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from providers import answers
+from providers.client import ProviderClient
+from providers.errors import OutcomeUnknown, Refused
+from shipping.carriers.base import (
+    CancellationIntent,
+    CancellationReceipt,
+    LedgerShipment,
+    ShipmentIntent,
+    ShipmentReceipt,
+)
+
+
+class SandboxCarrier:
+    def __init__(self, *, url: str, api_key: str, headers: Mapping[str, str] | None = None) -> None:
+        self._client = ProviderClient(provider="shipping", base_url=url, api_key=api_key, headers=headers)
+
+    def create(self, intent: ShipmentIntent) -> ShipmentReceipt:
+        lines = [{"sku": sku, "quantity": quantity} for sku, quantity in intent.lines]
+        body = {"order_id": str(intent.order_id), "lines": lines}
+        answer = self._client.request("POST", "/shipping/shipments", json=body, idempotency_key=intent.provider_key)
+        return _shipment_receipt(answer, intent)
+
+    def find(self, intent: ShipmentIntent) -> ShipmentReceipt | None:
+        found = self._find("/shipping/shipments", intent.provider_key)
+        return _shipment_receipt(found, intent) if found else None
+
+    def cancel(self, intent: CancellationIntent) -> CancellationReceipt:
+        path = f"/shipping/shipments/{quote(intent.shipment_reference, safe='')}/cancel"
+        answer = self._client.request("POST", path, json={}, idempotency_key=intent.provider_key)
+        return _cancellation_receipt(answer, intent)
+
+    def find_cancellation(self, intent: CancellationIntent) -> CancellationReceipt | None:
+        found = self._find("/shipping/cancellations", intent.provider_key)
+        return _cancellation_receipt(found, intent) if found else None
+
+    def shipments(self) -> Iterator[LedgerShipment]:
+        after = ""
+        while True:
+            page = self._client.request("GET", "/shipping/shipments", params={"after": after, "limit": "500"})
+            entries = answers.objects(page, "data")
+            yield from map(_ledger_shipment, entries)
+            if page.get("has_more") is not True or not entries:
+                return
+            after = answers.text(entries[-1], "id")
+
+    def _find(self, path: str, key: str) -> dict[str, Any] | None:
+        found = answers.objects(self._client.request("GET", path, params={"idempotency_key": key}), "data")
+        # Absent is an empty list and nothing else: whatever looks odd must not read as "nothing happened" (I13).
+        if len(found) > 1:
+            raise OutcomeUnknown("more than one answer for one key")
+        return found[0] if found else None
+
+
+def _shipment_receipt(answer: dict[str, Any], intent: ShipmentIntent) -> ShipmentReceipt:
+    _check_key(answer, intent.provider_key)
+    # A shipment that was cancelled since had been created: the receipt is about that.
+    _check_status(answer, done=("created", "cancelled"))
+    return ShipmentReceipt(
+        provider_reference=answers.text(answer, "id"), tracking_number=answers.text(answer, "tracking_number")
+    )
+
+
+def _cancellation_receipt(answer: dict[str, Any], intent: CancellationIntent) -> CancellationReceipt:
+    _check_key(answer, intent.provider_key)
+    if answers.text(answer, "shipment_id") != intent.shipment_reference:
+        raise OutcomeUnknown("answer is about another shipment")
+    _check_status(answer, done=("cancelled",))
+    return CancellationReceipt(provider_reference=answers.text(answer, "id"))
+
+
+def _check_key(answer: dict[str, Any], key: str) -> None:
+    if answers.text(answer, "idempotency_key") != key:
+        raise OutcomeUnknown("answer is about another key")
+
+
+def _check_status(answer: dict[str, Any], *, done: tuple[str, ...]) -> None:
+    """A found refusal is a refusal; a status this carrier does not know is not a receipt."""
+    status = answers.text(answer, "status")
+    if status == "refused":
+        raise Refused(answers.reason(answer, "reason"))
+    if status not in done:
+        raise OutcomeUnknown(f"answer has status {status!r}")
+
+
+def _ledger_shipment(entry: dict[str, Any]) -> LedgerShipment:
+    return LedgerShipment(
+        provider_reference=answers.text(entry, "id"),
+        provider_key=answers.text(entry, "idempotency_key"),
+        is_active=answers.text(entry, "status") == "created",
+    )

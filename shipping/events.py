@@ -1,0 +1,43 @@
+"""Facts about shipments. The aggregate is the shipment; the order id is the correlation."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+from uuid import UUID
+
+from outbox.registry import Event
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShipmentCreated(Event):
+    """The carrier takes the parcel. `late`: after the order's process had settled that it does not: to be undone."""
+
+    type: ClassVar[str] = "shipment.created.v1"
+    aggregate_type: ClassVar[str] = "shipment"
+
+    shipment_id: UUID
+    order_id: UUID
+    tracking_number: str
+    late: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShipmentRefused(Event):
+    """The carrier does not take the parcel."""
+
+    type: ClassVar[str] = "shipment.refused.v1"
+    aggregate_type: ClassVar[str] = "shipment"
+
+    shipment_id: UUID
+    order_id: UUID
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShipmentCancelled(Event):
+    """The carrier took the shipment back."""
+
+    type: ClassVar[str] = "shipment.cancelled.v1"
+    aggregate_type: ClassVar[str] = "shipment"
+
+    shipment_id: UUID
+    order_id: UUID

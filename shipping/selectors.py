@@ -1,0 +1,14 @@
+"""Reads: what may be shown of shipments, many orders at once."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from shipping.models import Shipment
+
+
+def for_orders(order_ids: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:
+    """The newest shipment of each order that has one, by order id: status, tracking_number. One query."""
+    # Index shipment_by_order; ids are in time order, so the newest row wins.
+    rows = Shipment.objects.filter(order_id__in=order_ids).order_by("pk")
+    return {row.order_id: {"status": row.status, "tracking_number": row.tracking_number or None} for row in rows}

@@ -1,0 +1,58 @@
+"""What may be done with shipments: note before the call, call without the database, record what came of it.
+
+    with transaction.atomic():
+        intents = note_shipments(requests)               # phase 1
+    receipt = create_shipment(intents[order_id])         # phase 2: network only
+    with transaction.atomic():
+        record_shipments([(intent, receipt)])            # phase 3
+
+This app raises (`providers.errors`); the process that asked decides what follows.
+"""
+
+from shipping.carriers.base import (
+    CancellationIntent,
+    CancellationReceipt,
+    LedgerShipment,
+    ShipmentIntent,
+    ShipmentReceipt,
+)
+from shipping.services.cancellations import (
+    CancellationRequest,
+    cancel_shipment,
+    find_cancellation,
+    note_cancellations,
+    receipt_of_cancellation,
+    record_cancellations,
+)
+from shipping.services.provider import provider_shipments
+from shipping.services.shipments import (
+    ShipmentRequest,
+    create_shipment,
+    find_shipment,
+    forget_shipments,
+    note_shipments,
+    receipt_of_shipment,
+    record_shipments,
+)
+
+__all__ = [
+    "CancellationIntent",
+    "CancellationReceipt",
+    "CancellationRequest",
+    "LedgerShipment",
+    "ShipmentIntent",
+    "ShipmentReceipt",
+    "ShipmentRequest",
+    "cancel_shipment",
+    "create_shipment",
+    "find_cancellation",
+    "find_shipment",
+    "forget_shipments",
+    "note_cancellations",
+    "note_shipments",
+    "provider_shipments",
+    "receipt_of_cancellation",
+    "receipt_of_shipment",
+    "record_cancellations",
+    "record_shipments",
+]
