@@ -17,7 +17,6 @@ from payments.services.charges import (
     forget_charges,
     intents_of,
     note_charges,
-    receipt_of_charge,
     record_charges,
 )
 from payments.services.provider import provider_charges
@@ -25,7 +24,6 @@ from payments.services.refunds import (
     RefundRequest,
     find_refund,
     note_refunds,
-    receipt_of_refund,
     record_refunds,
     refund,
 )
@@ -46,8 +44,6 @@ __all__ = [
     "note_charges",
     "note_refunds",
     "provider_charges",
-    "receipt_of_charge",
-    "receipt_of_refund",
     "record_charges",
     "record_refunds",
     "refund",

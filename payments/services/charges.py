@@ -70,13 +70,6 @@ def find_charge(intent: ChargeIntent) -> ChargeReceipt | None:
     return ask(lambda: gateway().find_charge(intent))
 
 
-def receipt_of_charge(intent: ChargeIntent, provider_reference: str) -> ChargeReceipt:
-    """The receipt that an operator vouches for, who found the charge in the provider's books."""
-    return ChargeReceipt(
-        provider_reference=provider_reference, amount_minor=intent.amount_minor, currency=intent.currency
-    )
-
-
 def record_charges(answers: Sequence[tuple[ChargeIntent, object]]) -> None:
     """Writes facts: receipts, or what was raised instead. In the caller's transaction, three statements for any number.
 

@@ -58,13 +58,6 @@ def find_refund(intent: RefundIntent) -> RefundReceipt | None:
     return ask(lambda: gateway().find_refund(intent))
 
 
-def receipt_of_refund(intent: RefundIntent, provider_reference: str) -> RefundReceipt:
-    """The receipt that an operator vouches for, who found the refund in the provider's books."""
-    return RefundReceipt(
-        provider_reference=provider_reference, amount_minor=intent.amount_minor, currency=intent.currency
-    )
-
-
 def record_refunds(answers: Sequence[tuple[RefundIntent, object]]) -> None:
     """Writes facts, on the refund and on its payment. In the caller's transaction, five statements for any number."""
     payments = lock_payments([intent.payment_id for intent, _ in answers])

@@ -21,7 +21,6 @@ from shipping.services.cancellations import (
     cancel_shipment,
     find_cancellation,
     note_cancellations,
-    receipt_of_cancellation,
     record_cancellations,
 )
 from shipping.services.provider import provider_shipments
@@ -31,7 +30,6 @@ from shipping.services.shipments import (
     find_shipment,
     forget_shipments,
     note_shipments,
-    receipt_of_shipment,
     record_shipments,
 )
 
@@ -51,8 +49,6 @@ __all__ = [
     "note_cancellations",
     "note_shipments",
     "provider_shipments",
-    "receipt_of_cancellation",
-    "receipt_of_shipment",
     "record_cancellations",
     "record_shipments",
 ]

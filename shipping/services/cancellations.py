@@ -65,11 +65,6 @@ def find_cancellation(intent: CancellationIntent) -> CancellationReceipt | None:
     return ask(lambda: carrier().find_cancellation(intent))
 
 
-def receipt_of_cancellation(intent: CancellationIntent, provider_reference: str) -> CancellationReceipt:
-    """The receipt that an operator vouches for, who found the cancellation in the carrier's books."""
-    return CancellationReceipt(provider_reference=provider_reference)
-
-
 def record_cancellations(answers: Sequence[tuple[CancellationIntent, object]]) -> None:
     """Writes facts, on cancellations and their shipments. In the caller's transaction, five statements at most."""
     shipments = lock_shipments([intent.shipment_id for intent, _ in answers])

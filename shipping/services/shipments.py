@@ -63,11 +63,6 @@ def find_shipment(intent: ShipmentIntent) -> ShipmentReceipt | None:
     return ask(lambda: carrier().find(intent))
 
 
-def receipt_of_shipment(intent: ShipmentIntent, provider_reference: str) -> ShipmentReceipt:
-    """The receipt that an operator vouches for, who found the shipment in the carrier's books under this reference."""
-    return ShipmentReceipt(provider_reference=provider_reference, tracking_number=provider_reference)
-
-
 def record_shipments(answers: Sequence[tuple[ShipmentIntent, object]]) -> None:
     """Writes facts: receipts, or what was raised instead. In the caller's transaction, three statements for any number.
 
