@@ -14,4 +14,4 @@ def delay(attempts: int) -> timedelta:
     settings = conf()
     # The exponent is bounded: 2^1000 is no float.
     ceiling = min(settings.backoff_base_seconds * 2 ** min(attempts - 1, 32), settings.backoff_cap_seconds)
-    return timedelta(seconds=random.uniform(0, ceiling))  # noqa: S311 - jitter, not a secret
+    return timedelta(seconds=random.uniform(0, ceiling))

@@ -95,6 +95,13 @@ def begin(destination: Inside, messages: Sequence[Message]) -> list[Message]:
     return [message for message in mine if message.message_id in fresh]
 
 
+def settle(destination: str, messages: Sequence[Message]) -> None:
+    """Inside a transaction: these messages need nothing more and are done."""
+    if messages:
+        mine = OutboxMessage.objects.all().finish(messages)
+        inbox.record(destination, [message.message_id for message in mine])
+
+
 def later(destination: str, returns: Sequence[PutBack]) -> None:
     """Inside an effect: these messages come again, as if this transaction had not handled them."""
     if returns:

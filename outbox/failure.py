@@ -90,7 +90,7 @@ def _is_nobodys_fault(error: BaseException) -> bool:
 
 
 def _soon() -> timedelta:
-    return timedelta(seconds=random.uniform(0.1, _NOBODYS_FAULT_SECONDS))  # noqa: S311 - jitter, not a secret
+    return timedelta(seconds=random.uniform(0.1, _NOBODYS_FAULT_SECONDS))
 
 
 def _dead_event(message: Message, error: str) -> Publication:

@@ -95,6 +95,31 @@ def _change(
     return len(found)
 
 
+def hold_open(message_id: UUID) -> bool:
+    """Locks an open message until the caller's transaction ends; False when it is not open (any more)."""
+    held = OutboxMessage.objects.select_for_update().filter(message_id=message_id, state=OutboxMessage.State.OPEN)
+    return bool(held.values_list("key", flat=True))
+
+
+def hasten(message_id: UUID) -> bool:
+    """Makes an open message due now, unless somebody is at work on it; tells whether it did."""
+    waiting = OutboxMessage.objects.filter(
+        message_id=message_id, state=OutboxMessage.State.OPEN, claimed_at=None, due_at__gt=Now()
+    )
+    destinations = set(waiting.values_list("destination", flat=True))
+    hastened = waiting.update(due_at=Now())
+    if hastened:
+        wakeup.after_commit(destinations)
+    return bool(hastened)
+
+
+def withdraw(message_id: UUID) -> None:
+    """Ends an open message undone: its owner replaces it. A claim under way is fenced off (I6)."""
+    OutboxMessage.objects.filter(message_id=message_id, state=OutboxMessage.State.OPEN).update(
+        state=OutboxMessage.State.SKIPPED, finished_at=Now(), claimed_at=None, epoch=F("epoch") + 1
+    )
+
+
 def resume_destination(name: str, *, who: Person, reason: str) -> None:
     """Ends a destination's pause by hand: what is due is tried at once."""
     with transaction.atomic():

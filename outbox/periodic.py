@@ -20,7 +20,7 @@ TOLERANCE = 0.8
 CLAIM_TICK = """
 INSERT INTO outbox_tick AS tick (name, ran_at) VALUES (%s, statement_timestamp())
 ON CONFLICT (name) DO UPDATE SET ran_at = excluded.ran_at
-WHERE tick.ran_at <= statement_timestamp() - %s
+WHERE tick.ran_at <= statement_timestamp() - make_interval(secs => %s)
 RETURNING name
 """
 
@@ -73,5 +73,5 @@ def run_due() -> int:
 
 def _claim(work: PeriodicWork) -> bool:
     with connection.cursor() as cursor:
-        cursor.execute(CLAIM_TICK, [work.name, work.every * TOLERANCE])
+        cursor.execute(CLAIM_TICK, [work.name, (work.every * TOLERANCE).total_seconds()])
         return cursor.fetchone() is not None

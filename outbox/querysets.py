@@ -17,7 +17,7 @@ from django.db import connection, models
 from .envelope import Message
 
 if TYPE_CHECKING:
-    from .models import OutboxMessage
+    pass
 
 MESSAGE_COLUMNS = (
     "key, message_id, destination, type, payload, headers, aggregate_type, aggregate_id, sequence,"

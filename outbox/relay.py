@@ -119,7 +119,7 @@ def _pause(destination: Outside, messages: Sequence[Message], error: Exception) 
 def _retry(destination: Outside, messages: Sequence[Message], error: Exception) -> None:
     """An error that the transport did not explain counts against each message; the spent ones are buried."""
     reason = failure.describe(error)
-    log.exception("outbox.send_failed", destination=destination.name, messages=len(messages))
+    log.warning("outbox.send_failed", destination=destination.name, messages=len(messages), exc_info=error)
     telemetry.OUTBOX_FAILED.labels(destination.name).inc(len(messages))
     last = conf().max_attempts
     alone = len(messages) == 1
@@ -184,8 +184,7 @@ class Relay:
 
     def _await_wakeup(self) -> None:
         """Until a NOTIFY or the end of the poll interval, whichever comes first."""
-        raw = connection.connection
-        assert isinstance(raw, psycopg.Connection)
+        raw: psycopg.Connection = connection.connection
         for _ in raw.notifies(timeout=conf().poll_interval_ms / 1000, stop_after=1):
             for event in self._woken.values():
                 event.set()

@@ -23,7 +23,7 @@ from uuid import UUID
 import structlog
 from django.db import transaction
 
-from . import context, failure, heartbeat, inbox, pause, telemetry
+from . import consumer, context, failure, heartbeat, inbox, pause, telemetry
 from .claim import claim
 from .conf import conf
 from .envelope import Message
@@ -159,10 +159,7 @@ class _RemoteRun:
             with transaction.atomic():
                 held = OutboxMessage.objects.all().hold(messages)
                 calls = self.work.note(held)
-                settled = [message for message in held if message.key not in calls]
-                if settled:
-                    OutboxMessage.objects.all().finish(settled)
-                    inbox.record(self.destination.name, [message.message_id for message in settled])
+                consumer.settle(self.destination.name, [m for m in held if m.key not in calls])
         except Exception as error:
             failure.record(self.destination, messages, error)
             return []

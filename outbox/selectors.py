@@ -1,7 +1,9 @@
 """Reads of the outbox for people and probes: what waits, what is stuck, how old."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+from uuid import UUID
 
 from django.db import connection
 from django.db.models import Q, QuerySet
@@ -64,3 +66,9 @@ def stuck(messages: QuerySet[OutboxMessage]) -> QuerySet[OutboxMessage]:
 
 def due(messages: QuerySet[OutboxMessage]) -> QuerySet[OutboxMessage]:
     return messages.filter(state="open", due_at__lte=Now())
+
+
+def open_message_ids(message_ids: Sequence[UUID]) -> set[UUID]:
+    """Those of these messages that are open."""
+    rows = OutboxMessage.objects.filter(message_id__in=message_ids, state=OutboxMessage.State.OPEN)
+    return set(rows.values_list("message_id", flat=True))

@@ -1,0 +1,26 @@
+"""order.created.v1 → the fulfilment saga."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from outbox.consumer import consumer
+from outbox.envelope import Message
+from outbox.exceptions import Hopeless
+from sagas import operations as sagas
+
+from . import fulfilment
+from .events import OrderCreated
+from .models import Order
+from .sagas import FULFIL_ORDER
+
+
+@consumer("orders.start_fulfilment", event=OrderCreated)
+def start_fulfilment(messages: Sequence[Message]) -> None:
+    """Starts one saga per pending order. The orders are locked first, so that a cancel that found no saga, and one
+    that is about to, see each other; an order that was cancelled before it began starts none."""
+    order_ids = [UUID(message.payload["orderId"]) for message in messages]
+    orders = list(Order.objects.select_for_update().filter(pk__in=order_ids).order_by("pk").prefetch_related("lines"))
+    if missing := set(order_ids) - {order.pk for order in orders}:
+        raise Hopeless(f"no such order: {', '.join(map(str, sorted(missing)))}")
+    pending = [order for order in orders if order.status == Order.Status.PENDING]
+    sagas.start(FULFIL_ORDER, [(order.pk, fulfilment.data_of(order)) for order in pending])

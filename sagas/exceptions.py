@@ -1,0 +1,23 @@
+"""Every exception of the saga engine; the docstring is the message.
+
+SagaError
+├── UnknownDefinition   a saga whose name or version this code does not know
+├── StaleSaga           a guarded UPDATE found another state than the one it was computed from
+└── VerbRefused         an operator's verb that the saga's state does not allow
+"""
+
+
+class SagaError(Exception):
+    """Base of all errors of the saga engine."""
+
+
+class UnknownDefinition(SagaError):
+    """This code does not know the saga's definition or version: deploy code that does (`manage.py sagas check`)."""
+
+
+class StaleSaga(SagaError):
+    """The saga moved on meanwhile: nothing was written."""
+
+
+class VerbRefused(SagaError):
+    """The saga's state does not allow this verb."""

@@ -1,0 +1,210 @@
+"""The journal: reads sagas under their row locks and writes what was decided, set-based, in the runner's transaction.
+
+Guarantee: a step runs only when its saga waits for exactly this message (I6), and a decision is written by one guarded
+UPDATE that must touch every row it was computed for (S12). Locks are taken in id order. Not guaranteed: that anything
+is written at all; the caller's transaction decides that.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, models
+from psycopg.types.json import Jsonb
+
+from outbox.envelope import Message
+from outbox.publisher import Command, publish_commands
+
+from . import telemetry
+from .decisions import Case
+from .definition import STEP_DUE, UNDO, Definition, Ended, find
+from .exceptions import StaleSaga
+from .models import Saga, SagaStep
+
+SAVE_SAGAS = """
+UPDATE sagas_saga s
+SET status = new.status, direction = new.direction, current_step = new.current_step, reason = new.reason,
+    waiting_for = new.waiting_for, last_error = new.last_error, ended_at = new.ended_at
+FROM unnest(%s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::uuid[], %s::text[],
+            %s::timestamptz[])
+  AS new(id, expected, status, direction, current_step, reason, waiting_for, last_error, ended_at)
+WHERE s.id = new.id AND s.waiting_for IS NOT DISTINCT FROM new.expected
+"""
+
+STEP_COLUMNS = {
+    "saga_id": "uuid",
+    "name": "text",
+    "position": "smallint",
+    "status": "text",
+    "attempts": "smallint",
+    "started_at": "timestamptz",
+    "called_at": "timestamptz",
+    "finished_at": "timestamptz",
+    "output": "jsonb",
+    "error": "text",
+    "undo_status": "text",
+    "undo_attempts": "smallint",
+    "undo_started_at": "timestamptz",
+    "undo_called_at": "timestamptz",
+    "undo_finished_at": "timestamptz",
+    "undo_output": "jsonb",
+    "undo_error": "text",
+}
+_UPDATED = [column for column in STEP_COLUMNS if column not in {"saga_id", "name", "position"}]
+SAVE_STEPS = f"""
+INSERT INTO sagas_sagastep ({", ".join(STEP_COLUMNS)})
+SELECT * FROM unnest({", ".join(f"%s::{kind}[]" for kind in STEP_COLUMNS.values())})
+ON CONFLICT (saga_id, name) DO UPDATE SET {", ".join(f"{column} = excluded.{column}" for column in _UPDATED)}
+"""
+
+
+class StatementTimestamp(models.Func):
+    """The database's clock, at this statement."""
+
+    template = "statement_timestamp()"
+    output_field = models.DateTimeField()
+
+
+def load(messages: Sequence[Message], *, step: str, undo: bool) -> list[Case]:
+    """Locks the messages' sagas and returns a case for each that still waits for its message."""
+    by_saga = {message.aggregate_id: message for message in messages}
+    cases = []
+    for saga, now in _locked(list(by_saga)):
+        message = by_saga[saga.pk]
+        if saga.waiting_for == message.message_id and saga.status == Saga.Status.RUNNING:
+            cases.append(_case(saga, step=step, undo=undo, now=now, message=message))
+    _add_steps(cases)
+    return cases
+
+
+def load_for_verb(saga_id: UUID, *, step: str | None = None) -> Case | None:
+    """One saga under its lock, at its current step (or another), for an operator's verb or the sweep."""
+    for saga, now in _locked([saga_id]):
+        case = _case(saga, step=step or saga.current_step, undo=saga.goes_backward, now=now, message=None)
+        _add_steps([case])
+        return case
+    return None
+
+
+def save(cases: Sequence[Case]) -> None:
+    """Writes sagas, steps and the next messages; then tells owners of sagas that have ended compensated.
+
+    Raises StaleSaga when a saga is not as it was loaded.
+    """
+    if not cases:
+        return
+    expected = [case.saga.waiting_for for case in cases]
+    commands = [command for case in cases if (command := _next_command(case))]
+    # A step leaves the message it waited for only for the next one, or for the end.
+    for case in cases:
+        if case.saga.status != Saga.Status.RUNNING:
+            case.saga.waiting_for = None
+    _save_steps([case.steps[name] for case in cases for name in sorted(case.touched)])
+    _save_sagas(cases, expected)
+    publish_commands(commands)
+    _tell_owners(cases)
+    telemetry.observe(cases)
+
+
+def command_for(case: Case, *, step: str, undo: bool) -> Command:
+    """The message that makes a step due; its id becomes what the saga waits for."""
+    saga = case.saga
+    return Command(
+        destination=case.definition.destination(step, undo=undo),
+        type=STEP_DUE,
+        aggregate_type="saga",
+        aggregate_id=saga.pk,
+        correlation_id=saga.subject_id,
+        payload={"saga": saga.name, "step": f"{step}{UNDO if undo else ''}"},
+        causation_id=case.message.message_id if case.message else None,
+    )
+
+
+def _next_command(case: Case) -> Command | None:
+    if case.next_command is None:
+        return None
+    step, undo = case.next_command
+    command = command_for(case, step=step, undo=undo)
+    case.saga.waiting_for = command.message_id
+    return command
+
+
+def _locked(ids: Sequence[UUID]) -> list[tuple[Saga, datetime]]:
+    # One moment for the whole batch, by the database's clock (F6).
+    rows = Saga.objects.select_for_update().filter(pk__in=ids).order_by("pk").annotate(now=StatementTimestamp())
+    return [(saga, saga.now) for saga in rows]
+
+
+def _case(saga: Saga, *, step: str, undo: bool, now: datetime, message: Message | None) -> Case:
+    definition = find(saga.name, saga.version)
+    return Case(
+        definition=definition,
+        saga=saga,
+        steps={},
+        step=definition.step(step),
+        row=_new_row(saga, definition, step),
+        undo=undo,
+        now=now,
+        message=message,
+    )
+
+
+def _add_steps(cases: Sequence[Case]) -> None:
+    by_saga = {case.saga.pk: case for case in cases}
+    for row in SagaStep.objects.filter(saga_id__in=by_saga):
+        by_saga[row.saga_id].steps[row.name] = row
+    for case in cases:
+        case.row = case.steps.setdefault(case.step.name, case.row)
+
+
+def _new_row(saga: Saga, definition: Definition, step: str) -> SagaStep:
+    return SagaStep(saga_id=saga.pk, name=step, position=definition.position(step))
+
+
+def _save_steps(rows: Sequence[SagaStep]) -> None:
+    if not rows:
+        return
+    columns: list[Any] = [
+        [Jsonb(getattr(row, name)) if kind == "jsonb" else getattr(row, name) for row in rows]
+        for name, kind in STEP_COLUMNS.items()
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(SAVE_STEPS, columns)
+
+
+def _save_sagas(cases: Sequence[Case], expected: Sequence[UUID | None]) -> None:
+    sagas = [case.saga for case in cases]
+    columns = [
+        [saga.pk for saga in sagas],
+        list(expected),
+        [saga.status for saga in sagas],
+        [saga.direction for saga in sagas],
+        [saga.current_step for saga in sagas],
+        [saga.reason for saga in sagas],
+        [saga.waiting_for for saga in sagas],
+        [saga.last_error for saga in sagas],
+        [saga.ended_at for saga in sagas],
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(SAVE_SAGAS, columns)
+        if cursor.rowcount != len(sagas):
+            raise StaleSaga(f"{len(sagas) - cursor.rowcount} of {len(sagas)} sagas moved on meanwhile.")
+
+
+def _tell_owners(cases: Sequence[Case]) -> None:
+    """Tells each definition which of its sagas have ended with every effect undone, in one call per definition."""
+    ended = [case for case in cases if case.ended and case.saga.status == Saga.Status.COMPENSATED]
+    for definition in {id(case.definition): case.definition for case in ended}.values():
+        definition.on_compensated(
+            [
+                Ended(
+                    saga_id=case.saga.pk,
+                    subject_id=case.saga.subject_id,
+                    reason=case.saga.reason,
+                    data=definition.upcast(case.saga.data, case.saga.data_version),
+                )
+                for case in ended
+                if case.definition is definition
+            ]
+        )

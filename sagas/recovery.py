@@ -1,0 +1,91 @@
+"""Recovery: what no message brings about by itself.
+
+A crash needs none of this: the claim runs out and the step runs again (S13, S19). The sweep looks for what must never
+be, a live saga without an open message, and mends and counts it; and for sagas past their deadline, which get a
+person's attention, never a blind undo.
+"""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import structlog
+from django.db import transaction
+from django.db.models.functions import Now
+
+from outbox import operations as outbox
+from outbox import selectors as messages_of
+from outbox.envelope import Message
+
+from . import decisions, journal, telemetry
+from .models import Saga
+
+SWEEP_BATCH_SIZE = 500
+
+log = structlog.get_logger(__name__)
+
+
+def message_died(messages: Sequence[Message]) -> None:
+    """In the transaction that buries them: sagas that waited for these messages need attention."""
+    for message in sorted(messages, key=lambda m: m.aggregate_id):
+        case = journal.load_for_verb(message.aggregate_id)
+        if case is None or case.saga.waiting_for != message.message_id:
+            continue
+        case.saga.last_error = f"{case.row.name}: its message is dead after {message.attempts} attempts"
+        decisions.attend(case)
+        journal.save([case])
+        log.error("saga.needs_attention", saga_id=str(case.saga.pk), reason=case.saga.last_error)
+
+
+def sweep() -> int:
+    """Gives every live saga without an open message a new one; returns how many there were (none, always)."""
+    mended = 0
+    after: UUID | None = None
+    while batch := _running_after(after):
+        after = batch[-1][0]
+        open_ids = messages_of.open_message_ids([waiting_for for _, waiting_for in batch if waiting_for])
+        mended += sum(_mend(saga_id) for saga_id, waiting_for in batch if waiting_for not in open_ids)
+    return mended
+
+
+def attend_overdue() -> int:
+    """Sagas past their deadline wait for a person; returns how many."""
+    overdue = Saga.objects.filter(status=Saga.Status.RUNNING, deadline_at__lt=Now()).order_by("id")
+    return sum(_attend_overdue(pk) for pk in overdue.values_list("pk", flat=True)[:SWEEP_BATCH_SIZE])
+
+
+def _running_after(after: UUID | None) -> list[tuple[UUID, UUID | None]]:
+    # Index saga_running.
+    running = Saga.objects.filter(status=Saga.Status.RUNNING)
+    if after is not None:
+        running = running.filter(pk__gt=after)
+    return list(running.order_by("pk").values_list("pk", "waiting_for")[:SWEEP_BATCH_SIZE])
+
+
+@transaction.atomic
+def _mend(saga_id: UUID) -> bool:
+    case = journal.load_for_verb(saga_id)
+    if case is None or case.saga.waiting_for is None or messages_of.open_message_ids([case.saga.waiting_for]):
+        # It moved on between the two reads.
+        return False
+    case.next_command = (case.saga.current_step, case.undo)
+    journal.save([case])
+    telemetry.RECOVERED.inc()
+    log.error("saga.without_open_message", saga_id=str(saga_id), step=case.saga.current_step)
+    return True
+
+
+@transaction.atomic
+def _attend_overdue(saga_id: UUID) -> bool:
+    waiting_for = Saga.objects.filter(pk=saga_id).values_list("waiting_for", flat=True).first()
+    # Message before saga: the order in which everybody locks.
+    if waiting_for is None or not outbox.hold_open(waiting_for):
+        return False
+    case = journal.load_for_verb(saga_id)
+    if case is None or case.saga.waiting_for != waiting_for:
+        return False
+    outbox.withdraw(waiting_for)
+    case.saga.last_error = f"{case.saga.current_step}: not finished by the saga's deadline"
+    decisions.attend(case)
+    journal.save([case])
+    log.error("saga.needs_attention", saga_id=str(saga_id), reason=case.saga.last_error)
+    return True

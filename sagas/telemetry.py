@@ -1,0 +1,54 @@
+"""The saga engine's metrics: counters in each process, gauges from one query at scrape time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from django.db import connection
+from prometheus_client import Counter, Histogram, Metric
+from prometheus_client.core import GaugeMetricFamily
+
+if TYPE_CHECKING:
+    from .decisions import Case
+
+LATENCY_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
+
+SAGA_DURATION = Histogram(
+    "saga_duration_seconds", "From a saga's start to its end.", ["saga", "status"], buckets=LATENCY_BUCKETS
+)
+STEP_SECONDS = Histogram(
+    "saga_step_seconds", "From a step's first attempt to its end.", ["step", "status"], buckets=LATENCY_BUCKETS
+)
+STEP_RETRIES = Counter("saga_step_retries_total", "Step attempts that go again.", ["step"])
+COMPENSATION_FAILED = Counter("saga_compensation_failed_total", "Compensations that need a person.", ["step"])
+RECOVERED = Counter("saga_recovered_total", "Live sagas found without an open message: never, if all is well.")
+
+COUNTS = """
+SELECT name, status, count(*) FROM sagas_saga WHERE status IN ('running', 'needs_attention') GROUP BY name, status
+"""
+
+
+def observe(cases: Sequence[Case]) -> None:
+    """Counts what a batch decided. Counted before the commit: an undone batch is counted again."""
+    for case in cases:
+        step, saga, row = case.row.name, case.saga, case.row
+        if case.later is not None:
+            STEP_RETRIES.labels(step).inc()
+        elif not case.undo and row.started_at and row.finished_at:
+            STEP_SECONDS.labels(step, row.status).observe((row.finished_at - row.started_at).total_seconds())
+        if case.undo and row.undo_status == "failed" and step in case.touched:
+            COMPENSATION_FAILED.labels(step).inc()
+        if case.ended:
+            SAGA_DURATION.labels(saga.name, saga.status).observe((case.now - saga.started_at).total_seconds())
+
+
+def collect() -> Iterable[Metric]:
+    """Live sagas by state, read at scrape time."""
+    active = GaugeMetricFamily("saga_active", "Sagas under way.", labels=["saga"])
+    attention = GaugeMetricFamily("saga_needs_attention", "Sagas that wait for a person.", labels=["saga"])
+    with connection.cursor() as cursor:
+        cursor.execute(COUNTS)
+        for name, status, count in cursor.fetchall():
+            (active if status == "running" else attention).add_metric([name], count)
+    return [active, attention]
