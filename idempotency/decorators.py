@@ -158,10 +158,12 @@ def _rendered(execution: Execution, response: HttpResponseBase) -> StoredAnswer:
     if len(body) > conf().stored_answer_max_bytes:
         raise AnswerTooLarge(f"{len(body)} bytes for {execution.request.path}")
     headers = {name: response.headers[name] for name in STORED_HEADERS if name in response.headers}
+    if isinstance(response, Response):
+        headers["Content-Type"] = JSONRenderer.media_type
     return StoredAnswer(
         status_code=response.status_code,
         body=body,
-        headers={"Content-Type": JSONRenderer.media_type, **headers},
+        headers=headers,
         resource_id=_resource_id(response),
     )
 
