@@ -9,15 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from django.db import connection, models
 
 from .envelope import Message
 
-if TYPE_CHECKING:
-    pass
 
 MESSAGE_COLUMNS = (
     "key, message_id, destination, type, payload, headers, aggregate_type, aggregate_id, sequence,"
@@ -138,7 +136,7 @@ WHERE head.key = ANY(%(keys)s::uuid[]) AND follower.destination = head.destinati
 """
 
 
-class OutboxMessageQuerySet(models.QuerySet["OutboxMessage"]):
+class OutboxMessageQuerySet(models.QuerySet):
     def claim(
         self, destination: str, *, types: Sequence[str] | None, limit: int, claim_time: timedelta, max_attempts: int
     ) -> list[Message]:

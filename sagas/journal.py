@@ -175,7 +175,7 @@ def _save_steps(rows: Sequence[SagaStep]) -> None:
 
 def _save_sagas(cases: Sequence[Case], expected: Sequence[UUID | None]) -> None:
     sagas = [case.saga for case in cases]
-    columns = [
+    columns: list[Any] = [
         [saga.pk for saga in sagas],
         list(expected),
         [saga.status for saga in sagas],
