@@ -42,7 +42,7 @@ class IdempotencyKey(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(status_code__isnull=True, body__isnull=True)
-                | Q(status_code__gte=200, status_code__lt=300, body__isnull=False),
+                | Q(status_code__isnull=False, status_code__gte=200, status_code__lt=300, body__isnull=False),
                 name="only_whole_successful_answers_are_stored",
             ),
             models.CheckConstraint(
