@@ -2,7 +2,7 @@
 
 from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework.exceptions import ValidationError
 from rest_framework.generics import ListAPIView
 
@@ -13,10 +13,12 @@ from .pagination import CataloguePages
 from .serializers import ProductSerializer
 
 
-@extend_schema(
-    operation_id="products",
-    summary="The catalogue",
-    parameters=[OpenApiParameter("currency", OpenApiTypes.STR, description="Only prices in this currency.")],
+@extend_schema_view(
+    get=extend_schema(
+        operation_id="products",
+        summary="The catalogue",
+        parameters=[OpenApiParameter("currency", OpenApiTypes.STR, description="Only prices in this currency.")],
+    )
 )
 class ProductList(ListAPIView):
     serializer_class = ProductSerializer

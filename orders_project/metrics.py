@@ -63,14 +63,14 @@ def exposition() -> bytes:
 def forget_process(pid: int) -> None:
     """A process has ended: its gauges are no longer true. Its counters stay, what was counted has happened."""
     if os.environ.get(DIRECTORY_VARIABLE):
-        mark_process_dead(pid)
+        mark_process_dead(pid)  # type: ignore[no-untyped-call]  # the library is typed in part
 
 
 def _processes() -> CollectorRegistry:
     if not os.environ.get(DIRECTORY_VARIABLE):
         return REGISTRY
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # as above
     return registry
 
 

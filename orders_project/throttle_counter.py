@@ -12,7 +12,7 @@ from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
-from redis.connection import AbstractConnection, ConnectionPool
+from redis.connection import ConnectionPool
 from redis.retry import Retry
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,8 @@ class RedisCounter:
         self._budget_seconds = budget_seconds
         self._turn = threading.Lock()
         self._state = threading.Lock()
-        self._connection: AbstractConnection | None = None
+        # redis-py leaves its connections untyped.
+        self._connection: Any = None
         self._opener: threading.Thread | None = None
         self._first_opening = threading.Event()
 
@@ -98,7 +99,7 @@ class RedisCounter:
             self._connection = connection
         self._first_opening.set()
 
-    def _try_to_open(self) -> AbstractConnection | None:
+    def _try_to_open(self) -> Any:
         connection = _connection(self._url)
         try:
             connection.connect()

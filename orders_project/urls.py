@@ -1,14 +1,14 @@
 """Every address of the service. Routes are named; a route that is not listed here does not exist."""
 
 from django.contrib import admin
-from django.http import Http404, HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import include, path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from orders_project import health, metrics, views
 
 
-def _unknown(request: HttpRequest) -> None:
+def _unknown(request: HttpRequest) -> HttpResponse:
     """A view for what nothing serves, so that DEBUG's own page does not replace the API's answer."""
     raise Http404
 

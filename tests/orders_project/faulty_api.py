@@ -45,7 +45,7 @@ class Line(serializers.Serializer):
 
 
 class Body(serializers.Serializer):
-    items = Line(many=True, allow_empty=False, max_length=3)
+    items = serializers.ListField(child=Line(), allow_empty=False, max_length=3)
     currency = serializers.ChoiceField(["EUR", "USD"], required=False)
 
 

@@ -13,7 +13,7 @@ from orders_project.checks import TAG, is_prefork_worker, refuse_unsafe_configur
 
 
 def errors() -> list[str]:
-    return [message.id.partition(".")[2] for message in run_checks(tags=[TAG])]
+    return [str(message.id).partition(".")[2] for message in run_checks(tags=[TAG])]
 
 
 def with_key(group: str, key: str, value: Any) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def test_a_misspelt_key_is_refused_with_the_one_that_was_meant(settings, group, 
 def test_a_key_that_resembles_nothing_gets_the_list(settings):
     settings.SAGAS = with_key("SAGAS", "XYZZY", 1)
     (message,) = run_checks(tags=[TAG])
-    assert message.hint.startswith("Known keys: STEP_MAX_ATTEMPTS")
+    assert str(message.hint).startswith("Known keys: STEP_MAX_ATTEMPTS")
 
 
 @pytest.mark.parametrize(

@@ -66,10 +66,8 @@ def test_a_figure_that_cannot_be_read_is_unknown_and_decides_nothing(client, mon
 
 
 def test_figures_are_read_once_for_many_probes(fresh, monkeypatch):
-    reads = []
-    monkeypatch.setattr(
-        health, "_measures", lambda: iter([("outbox", lambda: {"reads": reads.append(1) or len(reads)})])
-    )
-    assert [fresh.figures() for _ in range(5)] == [{"outbox": {"reads": 1}}] * 5
+    reads = iter(range(1, 10))
+    monkeypatch.setattr(health, "_measures", lambda: iter([("outbox", lambda: {"read": next(reads)})]))
+    assert [fresh.figures() for _ in range(5)] == [{"outbox": {"read": 1}}] * 5
     fresh._figures_until = 0.0
-    assert fresh.figures() == {"outbox": {"reads": 2}}
+    assert fresh.figures() == {"outbox": {"read": 2}}

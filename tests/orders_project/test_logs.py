@@ -23,8 +23,10 @@ def lines(request):
     root = logging.getLogger()
     before = (root.handlers[:], root.level, structlog.get_config())
     logs.configure()
-    handler = next(found for found in root.handlers if found not in before[0])
-    stream = handler.setStream(io.StringIO()) and handler.stream
+    stream = io.StringIO()
+    for handler in root.handlers:
+        if isinstance(handler, logging.StreamHandler) and handler not in before[0]:
+            handler.setStream(stream)
     yield lambda: stream.getvalue().splitlines()
     root.handlers, root.level = before[0], before[1]
     structlog.configure(**before[2])

@@ -28,7 +28,8 @@ def _counted() -> Iterator[tuple[str, str, tuple[str, ...]]]:
     for module in _modules():
         for metric in vars(module).values():
             if isinstance(metric, MetricWrapperBase):
-                yield metric._name + _SUFFIXES[metric._type], metric._type, tuple(metric._labelnames)
+                kind = str(metric._type)
+                yield metric._name + _SUFFIXES[kind], kind, tuple(metric._labelnames)
 
 
 def _collected() -> Iterator[Metric]:

@@ -65,6 +65,7 @@ def test_a_body_that_is_not_strict_json_is_a_400(body):
 
 def test_a_control_character_is_pointed_at():
     problem = refusal(b'{"items": [{"sku": "A"}, {"a/b": "x\\u0000"}]}')
+    assert isinstance(problem, Problem)
     assert [fault["pointer"] for fault in problem.errors] == ["#/items/1/a~1b"]
 
 
@@ -85,8 +86,8 @@ def test_the_largest_body_is_read_and_one_byte_more_is_a_413(settings):
 
 
 def test_a_body_that_ends_too_early_is_a_400():
-    class Broken:
-        def read(self, size):
+    class Broken(io.BytesIO):
+        def read(self, size=-1, /):
             raise UnreadablePostError("gone")
 
     with pytest.raises(APIException) as caught:
