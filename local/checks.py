@@ -61,7 +61,7 @@ def checks() -> list[Check]:
         Check(name="format", command=(str(BIN / "ruff"), "format", "--check", "--quiet", ".")),
         Check(name="lint", command=(str(BIN / "ruff"), "check", "--quiet", ".")),
         Check(name="types", command=(str(BIN / "mypy"), "--no-error-summary", ".")),
-        Check(name="import rules", command=(str(BIN / "lint-imports"), "--no-timings")),
+        Check(name="import rules", command=(str(BIN / "lint-imports"), "--no-cache")),
         Check(name="locks", ask=stale_locks),
         Check(
             name="compose file",

@@ -101,15 +101,9 @@ class Up:
         return stack
 
     def _prepare_database(self) -> None:
-        for attempt in range(1, MIGRATE_TRIES + 1):
-            if self._manage("migrate", "--no-input", "--verbosity", "0"):
-                break
-            if attempt == MIGRATE_TRIES:
-                raise StartFailed("The database could not be migrated; the reason stands above.")
-            time.sleep(attempt)
+        self._manage("migrate", "--no-input", "--verbosity", "0", tries=MIGRATE_TRIES)
         self.screen.step("the database is migrated")
-        if not self._manage("seed_demo", "--verbosity", "0"):
-            raise StartFailed("The demo catalogue could not be written; the reason stands above.")
+        self._manage("seed_demo", "--verbosity", "0")
 
     def _show_journeys(self, run: dict[str, Any]) -> bool:
         traveller = Traveller(
@@ -122,10 +116,20 @@ class Up:
         ended_well = [traveller.travel(journey) for journey in JOURNEYS]
         return all(ended_well)
 
-    def _manage(self, *arguments: str) -> bool:
+    def _manage(self, *arguments: str, tries: int = 1) -> None:
+        """Raises StartFailed; what the command said is shown when its last try failed too."""
         command = [sys.executable, str(PROJECT_DIR / "manage.py"), *arguments]
         environment = {**os.environ, **self.environment, "PROCESS_NAME": arguments[0]}
-        return subprocess.run(command, env=environment, cwd=PROJECT_DIR, check=False).returncode == 0
+        for attempt in range(1, tries + 1):
+            result = subprocess.run(
+                command, env=environment, cwd=PROJECT_DIR, check=False, capture_output=True, text=True
+            )
+            if result.returncode == 0:
+                return
+            if attempt < tries:  # a database that is only just starting, or another command migrating it
+                time.sleep(attempt)
+        self.screen.complain(result.stdout + result.stderr)
+        raise StartFailed(f"`manage.py {arguments[0]}` failed; what it said stands above.")
 
 
 def _whose(servers: Servers) -> str:
