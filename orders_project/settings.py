@@ -119,7 +119,7 @@ DATABASE_STATEMENT_TIMEOUT_SECONDS = env.int("DATABASE_STATEMENT_TIMEOUT_SECONDS
 DATABASE_IDLE_IN_TRANSACTION_TIMEOUT_SECONDS = env.int("DATABASE_IDLE_IN_TRANSACTION_TIMEOUT_SECONDS", 10)
 # Also how long a request waits for its twin (the same Idempotency-Key, still running) before it answers 409.
 DATABASE_LOCK_TIMEOUT_SECONDS = env.float("DATABASE_LOCK_TIMEOUT_SECONDS", 2.0)
-# 0: one persistent connection per thread (workers). Web sets a number in gunicorn.conf.py: a pool shared by its threads.
+# 0: one persistent connection per thread (workers). gunicorn.conf.py sets a number: a pool shared by the web's threads.
 DATABASE_POOL_MAX_SIZE = env.int("DATABASE_POOL_MAX_SIZE", 0)
 DATABASES["default"].update(
     {
@@ -299,7 +299,6 @@ REST_FRAMEWORK = {
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "orders_project.problem_details.exception_handler",
-    "PAGE_SIZE": 50,
     "COERCE_DECIMAL_TO_STRING": True,
 }
 SPECTACULAR_SETTINGS = {
