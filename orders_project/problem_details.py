@@ -176,4 +176,4 @@ def _is_error_page(response: HttpResponse) -> bool:
 def _write(response: HttpResponse, body: Mapping[str, Any]) -> None:
     response.content = json.dumps(body).encode()
     response.headers["Content-Type"] = MEDIA_TYPE
-    response.headers.pop("Content-Length", None)
+    response.headers["Content-Length"] = str(len(response.content))
