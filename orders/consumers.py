@@ -1,4 +1,4 @@
-"""order.created.v1 → the fulfilment saga."""
+"""order.created.v1 starts the fulfilment; what payments find out later comes back to the order."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -6,9 +6,10 @@ from uuid import UUID
 from outbox.consumer import consumer
 from outbox.envelope import Message
 from outbox.exceptions import Hopeless
+from payments.events import PaymentRefunded
 from sagas import operations as sagas
 
-from . import fulfilment
+from . import fulfilment, services
 from .events import OrderCreated
 from .models import Order
 from .sagas import FULFIL_ORDER
@@ -24,3 +25,9 @@ def start_fulfilment(messages: Sequence[Message]) -> None:
         raise Hopeless(f"no such order: {', '.join(map(str, sorted(missing)))}")
     pending = [order for order in orders if order.status == Order.Status.PENDING]
     sagas.start(FULFIL_ORDER, [(order.pk, fulfilment.data_of(order)) for order in pending])
+
+
+@consumer("orders.announce_refund", event=PaymentRefunded)
+def announce_refund(messages: Sequence[Message]) -> None:
+    """The customer's order says that their money went back; the notice follows from that."""
+    services.announce_refunds({UUID(message.payload["orderId"]): message.payload["amount"] for message in messages})

@@ -68,3 +68,16 @@ class OrderCancelled(Event):
     customer_id: str
     total_amount: str
     currency: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderRefunded(Event):
+    """Money that the order had taken went back to the customer."""
+
+    type: ClassVar[str] = "order.refunded.v1"
+    aggregate_type: ClassVar[str] = "order"
+
+    order_id: str
+    customer_id: str
+    total_amount: str
+    currency: str

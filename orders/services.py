@@ -19,7 +19,7 @@ from outbox.publisher import Publication, publish, publish_all
 from outbox.registry import Event
 
 from . import telemetry
-from .events import Item, OrderCancelled, OrderConfirmed, OrderCreated, OrderRejected
+from .events import Item, OrderCancelled, OrderConfirmed, OrderCreated, OrderRefunded, OrderRejected
 from .exceptions import PriceDifference, PricesDiffer, UnknownProducts
 from .models import Order, OrderLine
 from .selectors import OrderState
@@ -34,6 +34,12 @@ SET status = %(status)s, reason = ended.reason, sequence = orders.sequence + 1, 
 FROM pending JOIN unnest(%(ids)s::uuid[], %(reasons)s::text[]) AS ended(id, reason) ON ended.id = pending.id
 WHERE orders.id = pending.id AND orders.status = 'pending'
 RETURNING orders.id, orders.customer_id, orders.total_minor, orders.currency, orders.reason, orders.sequence
+"""
+
+NEXT_SEQUENCE = """
+WITH refunded AS MATERIALIZED (SELECT id FROM orders_order WHERE id = ANY(%s) ORDER BY id FOR UPDATE)
+UPDATE orders_order AS orders SET sequence = orders.sequence + 1 FROM refunded WHERE orders.id = refunded.id
+RETURNING orders.id, orders.customer_id, orders.currency, orders.sequence
 """
 
 
@@ -104,6 +110,28 @@ def cancel_orders(order_ids: Collection[UUID]) -> set[UUID]:
     return _end(
         dict.fromkeys(order_ids, "customer"), Order.Status.CANCELLED, lambda ended: OrderCancelled(**ended.facts)
     )
+
+
+def announce_refunds(amounts: Mapping[UUID, str]) -> None:
+    """Publishes that money went back, by order id, as decimal strings; each under its order's next sequence (I12)."""
+    with transaction.atomic(savepoint=False), connection.cursor() as cursor:
+        cursor.execute(NEXT_SEQUENCE, [sorted(amounts)])
+        publish_all(
+            [
+                Publication(
+                    event=OrderRefunded(
+                        order_id=str(order_id),
+                        customer_id=str(customer_id),
+                        total_amount=amounts[order_id],
+                        currency=currency,
+                    ),
+                    aggregate_id=order_id,
+                    sequence=sequence,
+                    correlation_id=order_id,
+                )
+                for order_id, customer_id, currency, sequence in sorted(cursor.fetchall())
+            ]
+        )
 
 
 def _price(order_id: UUID, items: Sequence[ItemRequest], prices: Mapping[str, inventory.Price]) -> list[OrderLine]:

@@ -139,9 +139,10 @@ def bury_spent() -> int:
     inside = {destination.name: destination for destination in routing.all_inside()}
     names = [*inside, *(destination.name for destination in routing.all_outside())]
     messages = claim.claim_spent(names)
+    errors = dict(OutboxMessage.objects.filter(key__in=[m.key for m in messages]).values_list("key", "last_error"))
     for message in messages:
-        reason = f"{message.attempts} attempts ended without an answer: the process died or hung each time"
-        failure.bury(inside.get(message.destination), [message], error=reason)
+        silence = f"{message.attempts} attempts ended without an answer: the process died or hung each time"
+        failure.bury(inside.get(message.destination), [message], error=errors[message.key] or silence)
     return len(messages)
 
 

@@ -16,7 +16,6 @@ from django.db import connection, models
 
 from .envelope import Message
 
-
 MESSAGE_COLUMNS = (
     "key, message_id, destination, type, payload, headers, aggregate_type, aggregate_id, sequence,"
     " correlation_id, attempts, epoch, created_at"
