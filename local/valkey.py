@@ -71,6 +71,8 @@ class Valkey:
             binary,
             *("--bind", "127.0.0.1", "--port", str(self.port), "--databases", str(DATABASES)),
             *("--save", "", "--appendonly", "no", "--daemonize", "no"),
+            # Its title would be written over its environment, by which a person (or a test) tells whose it is.
+            *("--set-proc-title", "no"),
         ]
 
 

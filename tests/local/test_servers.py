@@ -10,28 +10,21 @@ import pytest
 import redis
 
 from local import ports
-from local.folder import Folder
 from local.postgres import Postgres
 from local.valkey import Valkey
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Reused by all tests of this file: preparing a cluster takes a second."""
-    return Folder(tmp_path_factory.mktemp("servers"))
-
-
 @pytest.fixture
-def postgres(folder):
-    server = Postgres(folder, durable=False)
+def postgres(server_folder):
+    server = Postgres(server_folder, durable=False)
     server.start()
     yield server
     server.end()
 
 
 @pytest.fixture
-def valkey(folder):
-    server = Valkey(folder)
+def valkey(server_folder):
+    server = Valkey(server_folder)
     server.start()
     yield server
     server.end()
@@ -46,12 +39,12 @@ def listening_addresses(pid):
     return {connection.laddr.ip for connection in psutil.Process(pid).net_connections("inet")}
 
 
-def test_postgres_keeps_its_data_port_and_password_from_start_to_start(folder, postgres):
+def test_postgres_keeps_its_data_port_and_password_from_start_to_start(server_folder, postgres):
     postgres.create_database("kept")
     url = postgres.url("kept")
     postgres.end()
 
-    again = Postgres(folder, durable=False)
+    again = Postgres(server_folder, durable=False)
     again.start()
     try:
         assert again.url("kept") == url
@@ -67,8 +60,8 @@ def test_creating_a_database_twice_leaves_it_alone(postgres):
     assert ask(postgres, "SELECT count(*) FROM pg_database WHERE datname = 'twice'") == 1
 
 
-def test_a_running_postgres_is_used_and_left_running_by_whoever_did_not_start_it(folder, postgres):
-    second = Postgres(folder, durable=False)
+def test_a_running_postgres_is_used_and_left_running_by_whoever_did_not_start_it(server_folder, postgres):
+    second = Postgres(server_folder, durable=False)
     second.start()
     assert second.port == postgres.port
 
@@ -77,12 +70,12 @@ def test_a_running_postgres_is_used_and_left_running_by_whoever_did_not_start_it
     assert ask(postgres, "SELECT 1") == 1
 
 
-def test_a_postgres_that_was_killed_is_recovered(folder, postgres):
+def test_a_postgres_that_was_killed_is_recovered(server_folder, postgres):
     pid = postgres.program.pid
     os.kill(pid, signal.SIGKILL)
     postgres.program.process.wait()
 
-    again = Postgres(folder, durable=False)
+    again = Postgres(server_folder, durable=False)
     again.start()
     try:
         assert ask(again, "SELECT 1") == 1
@@ -90,7 +83,7 @@ def test_a_postgres_that_was_killed_is_recovered(folder, postgres):
         again.end()
 
 
-def test_a_pid_file_whose_number_belongs_to_somebody_else_by_now_is_seen_through(folder, postgres):
+def test_a_pid_file_whose_number_belongs_to_somebody_else_by_now_is_seen_through(server_folder, postgres):
     data = next(postgres.home.glob("postgres-[0-9]*"))
     postgres.end()
     (data / "postmaster.pid").write_text(f"{os.getpid()}\n{data}\n0\n{postgres.port}\n\n127.0.0.1\n")
@@ -106,9 +99,9 @@ def test_postgres_is_where_the_service_expects_it(postgres):
     assert int(ask(postgres, "SHOW max_connections")) == 200
 
 
-def test_postgres_for_a_person_is_durable_and_for_tests_is_not(tmp_path, folder):
+def test_postgres_for_a_person_is_durable_and_for_tests_is_not(server_folder):
     for durable, expected in ((True, "on"), (False, "off")):
-        server = Postgres(folder, durable=durable)
+        server = Postgres(server_folder, durable=durable)
         server.start()
         try:
             assert ask(server, "SHOW fsync") == expected
@@ -133,8 +126,8 @@ def test_valkey_answers_on_loopback_only_and_keeps_nothing(valkey):
     assert client.config_get("appendonly")["appendonly"] == "no"
 
 
-def test_valkey_takes_another_port_when_its_own_was_taken(folder, valkey):
-    second = Valkey(folder)
+def test_valkey_takes_another_port_when_its_own_was_taken(server_folder, valkey):
+    second = Valkey(server_folder)
     second.start()
     try:
         assert second.port != valkey.port
