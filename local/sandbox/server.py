@@ -43,8 +43,16 @@ class SandboxServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
 
-    def __init__(self, *, port: int, ledger_path: Path, api_keys: frozenset[str], webhooks: WebhookSender) -> None:
-        super().__init__(("127.0.0.1", port), _Handler)
+    def __init__(
+        self,
+        *,
+        port: int,
+        ledger_path: Path,
+        api_keys: frozenset[str],
+        webhooks: WebhookSender,
+        host: str = "127.0.0.1",
+    ) -> None:
+        super().__init__((host, port), _Handler)
         self.api_keys = api_keys
         self.webhooks = webhooks
         self.ledger = Ledger(ledger_path)

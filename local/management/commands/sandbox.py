@@ -30,6 +30,7 @@ class Command(BaseCommand):
         verbs = parser.add_subparsers(dest="verb", required=True)
         run = verbs.add_parser("run", help="serve until SIGTERM or Ctrl-C")
         run.add_argument("--port", type=int, default=DEFAULT_PORT)
+        run.add_argument("--host", default="127.0.0.1", help="loopback, unless it runs in a container of its own")
         run.add_argument("--ledger", type=Path, default=None, help="the SQLite file (default: in the local folder)")
         run.add_argument(
             "--webhook-url", default=os.environ.get("WEBHOOK_URL", ""), help="where webhooks go (default: $WEBHOOK_URL)"
@@ -47,6 +48,7 @@ class Command(BaseCommand):
 
     def _run(self, options: dict[str, Any]) -> None:
         server = SandboxServer(
+            host=options["host"],
             port=options["port"],
             ledger_path=options["ledger"] or local_dir() / "sandbox" / "ledger.sqlite3",
             api_keys=frozenset(one["OPTIONS"]["api_key"] for one in (settings.PAYMENT_GATEWAY, settings.CARRIER)),
