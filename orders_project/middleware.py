@@ -101,4 +101,4 @@ def _record(request: HttpRequest, response: HttpResponseBase, *, seconds: float)
 def route_of(request: HttpRequest) -> str:
     """The URL pattern, so that a label never holds an id; one word for all addresses that nothing serves."""
     match = request.resolver_match
-    return f"/{match.route}" if match is not None and match.url_name != "unknown" else "unknown"
+    return f"/{match.route}" if match is not None else "unknown"
