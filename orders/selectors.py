@@ -4,7 +4,7 @@ Not guaranteed: one moment; each app is read by its own query, and the order may
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -37,17 +37,6 @@ class OrderState:
     @property
     def id(self) -> UUID:
         return self.order.id
-
-
-@dataclass(frozen=True, kw_only=True)
-class FulfilmentRequest:
-    """What the saga needs to know to fulfil an order."""
-
-    order_id: UUID
-    total_minor: int
-    currency: str
-    payment_method: str
-    lines: Sequence[tuple[str, int]] = field(default_factory=list)
 
 
 def visible_to(user: AbstractBaseUser | AnonymousUser) -> QuerySet[Order]:
@@ -85,27 +74,3 @@ def states(orders: Sequence[Order]) -> list[OrderState]:
 def has_order(order_id: UUID) -> bool:
     """Whether an order exists: for a COMMIT whose reply was lost."""
     return Order.objects.filter(id=order_id).exists()
-
-
-def lock_for_fulfilment(order_ids: Sequence[UUID]) -> list[FulfilmentRequest]:
-    """The pending ones of these orders, locked in id order until the caller's transaction ends.
-
-    Who starts a saga calls this before it inserts one, so that a cancel which found no saga is seen, or waits (F16).
-    """
-    orders = Order.objects.select_for_update().filter(id__in=list(order_ids)).order_by("id")
-    pending = [order for order in orders if order.status == Order.Status.PENDING]
-    lines: dict[UUID, list[tuple[str, int]]] = {order.id: [] for order in pending}
-    for order_id, sku, quantity in (
-        OrderLine.objects.filter(order_id__in=list(lines)).order_by("id").values_list("order_id", "sku", "quantity")
-    ):
-        lines[order_id].append((sku, quantity))
-    return [
-        FulfilmentRequest(
-            order_id=order.id,
-            total_minor=order.total_minor,
-            currency=order.currency,
-            payment_method=order.payment_method,
-            lines=lines[order.id],
-        )
-        for order in pending
-    ]
