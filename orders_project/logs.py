@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -18,7 +19,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 _MASK = "***"
 _EMAIL = re.compile(r"\b[\w.%+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+", re.ASCII)
-_CREDENTIAL = re.compile(r"\b(Token|Bearer|Basic)\s+[\w.~+/=-]{6,}", re.IGNORECASE | re.ASCII)
+_CREDENTIAL = re.compile(r"\b(Token|Bearer|Basic) +[\w.~+/=-]{6,}", re.IGNORECASE | re.ASCII)
 _URL_PASSWORD = re.compile(r"(://[^\s:/@]{0,100}:)[^\s/@]{1,200}@", re.ASCII)
 _SECRET_WORDS = ("password", "secret", "token", "authorization", "api_key", "cookie", "payment_method", "email")
 # C0 without tab, DEL, C1 (terminal escapes), line and paragraph separators.
@@ -108,7 +109,7 @@ def _mask(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def _masked(key: str, value: Any) -> Any:
-    if any(word in key.lower() for word in _SECRET_WORDS):
+    if _names_a_secret(key):
         return _MASK
     if isinstance(value, str):
         return masked_text(value)
@@ -121,10 +122,17 @@ def _masked(key: str, value: Any) -> Any:
     return masked_text(str(value))
 
 
+@lru_cache(maxsize=1_000)
+def _names_a_secret(key: str) -> bool:
+    return any(word in key.lower() for word in _SECRET_WORDS)
+
+
 def masked_text(text: str) -> str:
     """The text without e-mail addresses, authorisation values and passwords of URLs."""
-    without_passwords = _URL_PASSWORD.sub(rf"\g<1>{_MASK}@", text)
-    return _EMAIL.sub(_MASK, _CREDENTIAL.sub(rf"\g<1> {_MASK}", without_passwords))
+    if "@" in text:
+        text = _EMAIL.sub(_MASK, _URL_PASSWORD.sub(rf"\g<1>{_MASK}@", text))
+    # Every credential follows a space: most values of a line are single words.
+    return _CREDENTIAL.sub(rf"\g<1> {_MASK}", text) if " " in text else text
 
 
 def _escape(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -1,16 +1,20 @@
 """Problem details: every kind of error becomes one document."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from django.conf import settings
 from django.http import Http404
+from django.urls import get_resolver
 from rest_framework import exceptions
 from rest_framework.renderers import BrowsableAPIRenderer, JSONRenderer
 
 from orders_project import problem_details, problem_types
 from orders_project.problem_details import Problem, exception_handler, flatten
+
+OWN_PACKAGES = ("orders_project", "orders", "inventory", "payments", "idempotency", "outbox", "sagas", "shipping")
 
 
 def answer(exc: Exception, *, method="POST", renderer=None):
@@ -131,6 +135,22 @@ def test_the_browsable_api_keeps_its_html():
     response = answer(exceptions.NotFound(), renderer=BrowsableAPIRenderer())
     assert response.content_type is None
     assert answer(exceptions.NotFound(), renderer=JSONRenderer()).content_type == problem_details.MEDIA_TYPE
+
+
+def _own_exceptions(base: type[exceptions.APIException] = exceptions.APIException) -> Iterator[type]:
+    for found in base.__subclasses__():
+        if found.__module__.split(".")[0] in OWN_PACKAGES:
+            yield found
+        yield from _own_exceptions(found)
+
+
+def test_every_error_of_an_app_names_a_type_of_the_table_with_its_status():
+    # The URL configuration imports every view, and so every exception that one may raise.
+    get_resolver().url_patterns  # noqa: B018 - read for the imports
+    named = {error: (error.default_code.replace("_", "-"), error.status_code) for error in _own_exceptions()}
+    known = {(row.slug, row.status) for row in problem_types.TYPES.values()}
+    assert {error.__name__: pair for error, pair in named.items() if error is not Problem and pair not in known} == {}
+    assert len(named) >= 10
 
 
 def test_every_type_is_documented_and_nothing_else_is():
