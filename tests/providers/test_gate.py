@@ -1,0 +1,212 @@
+"""The gate: slots, threads, and what the breaker allows."""
+
+import threading
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from providers import operations, selectors, telemetry
+from providers.errors import OutcomeUnknown, Refused, Unavailable
+from providers.gate import Gate
+from providers.models import Breaker, BreakerState
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("limits")]
+SLOTS = 4
+
+
+@pytest.fixture
+def gate(limits):
+    return Gate("payments")
+
+
+@pytest.fixture
+def hanging(gate):
+    """A call that hangs until the test lets it go."""
+    gone = threading.Event()
+    yield gone
+    gone.set()
+
+
+def row() -> Breaker:
+    return Breaker.objects.get(provider="payments")
+
+
+def make_retry_due(gate: Gate) -> None:
+    Breaker.objects.update(retry_at=timezone.now() - timedelta(seconds=1))
+    gate._reading = None
+
+
+def test_no_more_calls_are_admitted_than_slots_are_free(gate):
+    assert gate.admit(3) == 3
+    assert gate.admit(3) == 1
+    assert gate.admit(1) == 0
+    gate.release(2)
+    assert gate.admit(SLOTS) == 2
+
+
+def test_a_call_returns_its_result_and_frees_its_slot(gate):
+    assert gate.admit(1) == 1
+    assert gate.submit(lambda: 42).result(5) == 42
+    assert gate.admit(SLOTS + 1) == SLOTS
+
+
+def test_a_call_that_raised_raises_for_whoever_waits_and_frees_its_slot(gate):
+    assert gate.admit(1) == 1
+
+    def refuse():
+        raise Refused("card_declined")
+
+    with pytest.raises(Refused, match="card_declined"):
+        gate.submit(refuse).result(5)
+    assert gate.admit(SLOTS + 1) == SLOTS
+
+
+def test_a_call_given_up_keeps_its_slot_until_its_thread_ends(gate, hanging):
+    assert gate.admit(1) == 1
+    future = gate.submit(lambda: hanging.wait(30))
+    gate.give_up(future)
+    assert gate.overstayed() == 1
+    assert gate.admit(SLOTS + 1) == SLOTS - 1
+    gate.release(SLOTS - 1)
+    hanging.set()
+    future.result(5)
+    wait_for(lambda: gate.overstayed() == 0)
+    assert gate.admit(SLOTS + 1) == SLOTS
+
+
+def wait_for(condition) -> None:
+    """A callback of a future runs just after its result is there."""
+    for _ in range(500):
+        if condition():
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError("did not happen")
+
+
+def test_a_call_that_ended_while_it_was_given_up_does_not_count(gate):
+    assert gate.admit(1) == 1
+    future = gate.submit(lambda: 1)
+    future.result(5)
+    gate.give_up(future)
+    assert gate.overstayed() == 0
+
+
+def test_a_hanging_call_does_not_keep_the_process_from_ending(gate, hanging):
+    assert gate.admit(1) == 1
+    gate.submit(lambda: hanging.wait(30))
+    threads = [thread for thread in threading.enumerate() if thread.name == "call-payments"]
+    assert [thread.daemon for thread in threads] == [True]
+
+
+def test_failures_in_a_row_open_the_breaker_and_nothing_is_admitted(gate):
+    gate.observe([Unavailable(), OutcomeUnknown()])
+    assert gate.admit(1) == 1
+    gate.release(1)
+    gate.observe([OutcomeUnknown()])
+    assert gate.admit(1) == 0
+    assert gate.paused_until() == row().retry_at
+    assert gate.admit(SLOTS) == 0
+
+
+def test_a_refusal_is_a_success_the_provider_is_well(gate):
+    gate.observe([Unavailable(), Unavailable()])
+    gate.observe([Refused("card_declined")])
+    gate.observe([Unavailable(), Unavailable()])
+    assert row().state == BreakerState.CLOSED
+
+
+def test_an_answer_that_asks_to_wait_pauses_at_once(gate):
+    gate.observe([Unavailable(retry_after_seconds=30), "receipt"])
+    assert row().state == BreakerState.OPEN
+    assert gate.admit(1) == 0
+
+
+def test_a_wait_beyond_all_reason_is_bounded(gate):
+    gate.observe([Unavailable(retry_after_seconds=3_000)])
+    assert row().retry_at < timezone.now() + timedelta(seconds=310)
+
+
+def test_after_its_time_exactly_one_trial_over_all_processes(gate):
+    other = Gate("payments")
+    gate.observe([Unavailable()] * 3)
+    make_retry_due(gate)
+    assert gate.admit(SLOTS) == 1
+    assert other.admit(SLOTS) == 0
+    assert gate.admit(SLOTS) == 0
+
+
+def test_a_trial_that_succeeds_lets_everybody_in(gate):
+    other = Gate("payments")
+    gate.observe([Unavailable()] * 3)
+    make_retry_due(gate)
+    assert gate.admit(SLOTS) == 1
+    gate.submit(lambda: "receipt").result(5)
+    gate.observe(["receipt"])
+    assert gate.admit(SLOTS) == SLOTS
+    assert other.admit(SLOTS) == SLOTS
+    assert gate.paused_until() is None
+
+
+def test_a_trial_that_fails_keeps_everybody_out_for_longer(gate):
+    gate.observe([Unavailable()] * 3)
+    make_retry_due(gate)
+    assert gate.admit(SLOTS) == 1
+    gate.submit(lambda: None).result(5)
+    gate.observe([OutcomeUnknown()])
+    assert (row().state, row().trips) == (BreakerState.OPEN, 2)
+    assert gate.admit(1) == 0
+
+
+def test_a_trial_that_found_no_call_to_make_is_left_to_the_next(gate):
+    other = Gate("payments")
+    gate.observe([Unavailable()] * 3)
+    make_retry_due(gate)
+    assert gate.admit(SLOTS) == 1
+    gate.release(1)
+    assert row().state == BreakerState.OPEN
+    assert other.admit(SLOTS) == 1
+
+
+def test_a_late_answer_of_another_thread_does_not_decide_the_trial(gate):
+    gate.observe([Unavailable()] * 3)
+    make_retry_due(gate)
+    other = Gate("payments")  # a process with a call that began before
+    assert gate.admit(SLOTS) == 1
+    gate.submit(lambda: "receipt").result(5)
+    other.observe(["receipt"])
+    assert row().state == BreakerState.HALF_OPEN
+
+
+def test_admitting_under_a_closed_breaker_costs_at_most_one_query(gate, django_assert_num_queries):
+    with django_assert_num_queries(1):
+        gate.admit(1)
+        gate.admit(1)
+    with django_assert_num_queries(0):
+        gate.observe(["receipt"])
+
+
+def test_a_failed_look_at_the_breaker_gives_its_slots_back(gate, monkeypatch):
+    monkeypatch.setattr("providers.breaker.read", lambda provider: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        gate.admit(SLOTS)
+    monkeypatch.undo()
+    assert gate.admit(SLOTS + 1) == SLOTS
+
+
+def test_an_operator_opens_and_closes_by_hand(gate):
+    operations.open_breaker("payments", seconds=60, reason="they told us: maintenance until noon")
+    assert selectors.breaker_states() == {"payments": "open", "shipping": "closed", "notifications": "closed"}
+    assert gate.admit(1) == 0
+    operations.close_breaker("payments", reason="they are back")
+    operations.close_breaker("payments", reason="they are back")
+    gate._reading = None
+    assert gate.admit(1) == 1
+    with pytest.raises(KeyError):
+        operations.open_breaker("paymnets", seconds=60, reason="a typo")
+
+
+def test_the_metric_tells_the_state_of_every_provider(gate):
+    gate.observe([Unavailable()] * 3)
+    samples = {sample.labels["provider"]: sample.value for family in telemetry.collect() for sample in family.samples}
+    assert samples == {"payments": 2, "shipping": 0, "notifications": 0}
