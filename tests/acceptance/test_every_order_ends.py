@@ -1,0 +1,87 @@
+"""The service's promise, on real processes: every order ends, the books agree, whatever is killed on the way.
+
+These tests wait generously and assert nothing about time beyond that they end.
+"""
+
+import os
+
+import pytest
+
+from local import rabbitmq
+from local.folder import Folder
+from local.rabbitmq import RabbitMQ
+
+from . import books, crowd
+
+ORDERS = 200
+
+
+@pytest.fixture(params=["redis", "amqp"])
+def broker_environment(request, service):
+    """The broker under Celery: the service's Valkey, or a RabbitMQ node of the test's own."""
+    if request.param == "redis":
+        yield {}
+        return
+    if rabbitmq.find() is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("rabbitmq-server is not installed, and CI must prove the acceptance on RabbitMQ")
+        pytest.skip("rabbitmq-server is not installed")
+    node = RabbitMQ(Folder(service.stack.folder.path / "rabbitmq"))
+    try:
+        node.start()
+        yield {"CELERY_BROKER_URL": node.url()}
+    finally:
+        service.stack.kill()
+        node.end()
+
+
+def wait_for_rest(service, *, within_seconds: float) -> None:
+    service.wait_until(
+        lambda: books.still_under_way() == 0, within_seconds=within_seconds, what="the end of every order"
+    )
+    service.wait_until(lambda: books.open_messages() == 0, within_seconds=60, what="rest in the outbox")
+
+
+def test_every_order_ends_though_a_worker_and_the_relay_are_killed(service, broker_environment):
+    """I1–I5, I8–I10: 200 mixed orders; the workers of both kinds and the relay die without a word in between."""
+    service.start(environment=broker_environment)
+    half = ORDERS // 2
+
+    placed = crowd.place_all(service, half)
+    service.kill("remote-worker", "relay")
+    placed += crowd.place_all(service, ORDERS - half)
+    service.kill("worker")
+    service.start(environment=broker_environment)
+
+    wait_for_rest(service, within_seconds=120)
+    assert len(set(placed)) == ORDERS
+    assert books.ends() == {end: 2 * count for end, count in crowd.expected_ends(half).items()}
+    assert books.differences(service.sandbox_url) == []
+
+
+def test_orders_in_flight_survive_a_dead_celery_and_an_empty_broker(service):
+    """F2, I4: every Celery process is killed and the broker emptied under 100 orders; nobody lends a hand."""
+    service.start()
+    placed = crowd.place_all(service, 100)
+    service.kill("worker", "remote-worker", "beat", "relay")
+    in_flight = books.still_under_way()
+    service.flush_broker()
+    service.start()
+
+    wait_for_rest(service, within_seconds=120)
+    assert len(set(placed)) == 100
+    assert in_flight > 0, "nothing was in flight: the kill came too late to prove anything"
+    assert books.ends() == crowd.expected_ends(100)
+    assert books.differences(service.sandbox_url) == []
+
+
+@pytest.mark.parametrize("alone", ["beat", "relay"])
+def test_orders_end_with_beat_alone_and_with_the_relay_alone(service, alone):
+    """S21: either of the two is enough."""
+    service.start("sandbox", "web", "worker", "remote-worker", alone)
+
+    crowd.place_all(service, 16)
+
+    wait_for_rest(service, within_seconds=120)
+    assert books.ends() == crowd.expected_ends(16)
+    assert books.differences(service.sandbox_url) == []
