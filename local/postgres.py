@@ -147,7 +147,7 @@ class Postgres:
             if self._answers():
                 return True
             time.sleep(0.05)
-        reason = _last_line(self.log.read_text())
+        reason = _last_line(self.program.said())
         self.end()
         if is_last or "in use" not in reason:
             raise StartFailed(f"Postgres did not start: {reason} (log: {self.log})")

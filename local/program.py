@@ -40,6 +40,7 @@ class Program:
     # Gives up root's rights before exec: Postgres refuses to run as root.
     drop_rights: Callable[[], None] | None = None
     process: subprocess.Popen[bytes] | None = None
+    _log_began_at: int = 0
 
     def start(self) -> None:
         parent_id = os.getpid()
@@ -50,6 +51,7 @@ class Program:
             end_with_parent(parent_id, self.end_signal)  # after the change of user, which would clear it
 
         with self.log.open("ab") as log:
+            self._log_began_at = log.tell()
             self.process = subprocess.Popen(
                 self.command,
                 stdin=subprocess.DEVNULL,
@@ -60,6 +62,12 @@ class Program:
                 start_new_session=True,
                 preexec_fn=prepare,  # noqa: PLW1509 - called from a single-threaded parent
             )
+
+    def said(self) -> str:
+        """What it wrote since its latest start."""
+        with self.log.open("rb") as log:
+            log.seek(self._log_began_at)
+            return log.read().decode(errors="replace")
 
     @property
     def pid(self) -> int | None:

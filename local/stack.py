@@ -104,11 +104,14 @@ class Stack:
         kind = kind_of(name)
         logs = self.folder.path / "logs"
         logs.mkdir(exist_ok=True)
+        log = logs / f"{name}.log"
+        if name not in self.programs:  # a restart goes on in the same file
+            log.write_text("")
         own = {key: self._fill(value, name) for key, value in kind.environment.items()}
         return Program(
             name=name,
             command=[self._fill(word, name) for word in kind.command],
-            log=logs / f"{name}.log",
+            log=log,
             environment={**self.environment, **own, "PROCESS_NAME": name, **extra},
             directory=PROJECT_DIR,
         )
@@ -149,8 +152,5 @@ def _answers_ok(url: str) -> bool:
 
 def _tail(program: Program) -> str:
     """The last line that a person would look at."""
-    try:
-        lines = [line.strip() for line in program.log.read_text(errors="replace").splitlines() if line.strip()]
-    except OSError:
-        lines = []
+    lines = [line.strip() for line in program.said().splitlines() if line.strip()]
     return lines[-1][:300] if lines else "it said nothing"

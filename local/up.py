@@ -52,8 +52,9 @@ class Up:
             ending.callback(stack.end)
             stack.start()
             run_file.write_run(self.folder, stack)
-            stack.wait_until_ready()
-            self.screen.step(f"all {len(stack.programs)} processes are healthy: {', '.join(stack.programs)}")
+            for name in stack.programs:
+                stack.wait_until_ready(name)
+                self.screen.step(f"{name} is healthy")
             run = run_file.write_run(self.folder, stack)
             ended_well = self._show_journeys(run)
             if self.once:

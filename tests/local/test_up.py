@@ -11,6 +11,8 @@ import pytest
 
 from local.folder import PROJECT_DIR
 
+pytestmark = pytest.mark.xdist_group("processes")
+
 
 @pytest.fixture
 def environment(server_folder):
