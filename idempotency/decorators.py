@@ -174,7 +174,8 @@ def _render_json(execution: Execution, response: Response) -> bytes:
         return bytes(JSONRenderer().render(response.data))
     response.accepted_renderer = renderer
     response.accepted_media_type = execution.request.accepted_media_type
-    response.renderer_context = execution.view.get_renderer_context()
+    context = execution.view.get_renderer_context()
+    response.renderer_context = context  # type: ignore[attr-defined]  # as APIView.finalize_response sets it
     response.render()
     return bytes(response.content)
 

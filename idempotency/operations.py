@@ -5,6 +5,7 @@ Guarantee: only expired keys are removed (I14), in batches with a commit each, s
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from django.db import connection
 
@@ -43,12 +44,14 @@ def purge(
 
 
 def _count(older_than: timedelta) -> int:
+    parameters: dict[str, Any] = {"older_than": older_than}  # psycopg takes an interval; the stubs do not know
     with connection.cursor() as cursor:
-        cursor.execute(COUNT, {"older_than": older_than})
+        cursor.execute(COUNT, parameters)
         return int(cursor.fetchone()[0])
 
 
 def _purge_batch(older_than: timedelta, limit: int) -> int:
+    parameters: dict[str, Any] = {"older_than": older_than, "limit": limit}
     with connection.cursor() as cursor:
-        cursor.execute(PURGE, {"older_than": older_than, "limit": limit})
+        cursor.execute(PURGE, parameters)
         return cursor.rowcount

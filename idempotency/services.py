@@ -8,6 +8,7 @@ Not guaranteed: that the work commits; a claim whose transaction ends otherwise 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import psycopg.errors
@@ -139,7 +140,7 @@ def _claim(use: Use) -> StoredAnswer | None:
     raise KeyInUse
 
 
-def _execute(sql: str, parameters: Mapping[str, object]) -> int:
+def _execute(sql: str, parameters: Mapping[str, Any]) -> int:
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
         return cursor.rowcount

@@ -49,6 +49,10 @@ DEMO_CATALOGUE: Sequence[CatalogueEntry] = (
     CatalogueEntry(sku="CABLE", name="Cable, 2 m", prices_minor={"EUR": 450, "USD": 499, "JPY": 700, "KWD": 1_500}),
     CatalogueEntry(sku="LAST-ONE", name="The last one", prices_minor={"EUR": 5_000}, on_hand=1),
     CatalogueEntry(sku="SOLD-OUT", name="Sold out", prices_minor={"EUR": 1_500}, on_hand=0),
+    CatalogueEntry(sku="SHIP-SLOW", name="A parcel that takes the carrier a while", prices_minor={"EUR": 1_999}),
+    CatalogueEntry(sku="SHIP-HANG", name="A parcel the carrier never answers for", prices_minor={"EUR": 1_999}),
+    CatalogueEntry(sku="SHIP-5XX-ONCE", name="A parcel the carrier stumbles over", prices_minor={"EUR": 1_999}),
+    CatalogueEntry(sku="SHIP-DROP-REPLY", name="A parcel whose label gets lost", prices_minor={"EUR": 1_999}),
     CatalogueEntry(sku="UNSHIPPABLE", name="A parcel no carrier takes", prices_minor={"EUR": 1_999, "USD": 2_199}),
 )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from uuid import UUID
 
 from django.db.models import F, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
@@ -37,6 +38,6 @@ def catalogue(*, currency: str | None = None) -> QuerySet[ProductPrice]:
     ).order_by("product__sku", "currency")
 
 
-def reservations_of(order_id: object) -> QuerySet[Reservation]:
+def reservations_of(order_id: UUID) -> QuerySet[Reservation]:
     """An order's reservations, in SKU order."""
     return Reservation.objects.filter(order_id=order_id).order_by("sku")

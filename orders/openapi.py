@@ -28,7 +28,7 @@ class ProblemSerializer(serializers.Serializer):
     status = serializers.IntegerField()
     detail = serializers.CharField()
     instance = serializers.CharField()
-    errors = FaultSerializer(many=True, required=False)
+    errors = FaultSerializer(many=True, required=False)  # type: ignore[assignment]  # RFC 9457 member, not DRF's
 
 
 def problems(**descriptions: str) -> dict[tuple[int, str], OpenApiResponse]:

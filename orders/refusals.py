@@ -35,7 +35,7 @@ def unknown_products(refusal: UnknownProducts, body: Mapping[str, Any], currency
     places = _places(body)
     if None in places.values():
         return ValidationError(at(None, "sku", message))
-    return ValidationError({"items": {places[sku]: {"sku": message} for sku in refusal.skus}})
+    return ValidationError({"items": {str(places[sku]): {"sku": message} for sku in refusal.skus}})
 
 
 def prices_differ(refusal: PricesDiffer, body: Mapping[str, Any], currency: str) -> APIException:

@@ -38,7 +38,12 @@ class PlaceOrderSerializer(serializers.Serializer):
 
     currency = serializers.ChoiceField(choices=sorted(EXPONENTS), required=False)
     payment_method = StrictText(pattern=TOKEN_PATTERN, expected=TOKEN_EXPECTED, required=False)
-    items = ItemSerializer(many=True, required=False, allow_empty=False, max_length=settings.ORDER_MAX_LINES)
+    items = ItemSerializer(
+        many=True,
+        required=False,
+        allow_empty=False,
+        max_length=settings.ORDER_MAX_LINES,  # type: ignore[call-arg]  # the list's own option
+    )
     sku = StrictText(pattern=SKU_PATTERN, expected=SKU_EXPECTED, required=False)
     quantity = StrictInteger(min_value=1, max_value=settings.ORDER_LINE_MAX_QUANTITY, required=False)
     unit_price = AmountText(required=False)
@@ -145,7 +150,7 @@ def _refuse_doubles(items: Sequence[Mapping[str, Any]]) -> None:
         earlier = first.setdefault(item["sku"], index)
         if earlier != index:
             message = f"The same product stands in item {earlier}: add up the quantities."
-            raise serializers.ValidationError({"items": {index: {"sku": [message]}}})
+            raise serializers.ValidationError(at(index, "sku", [message]))
 
 
 def _item(item: Mapping[str, Any], currency: str, *, pointer: int | None) -> ItemRequest:
@@ -160,4 +165,4 @@ def _item(item: Mapping[str, Any], currency: str, *, pointer: int | None) -> Ite
 
 def at(index: int | None, name: str, messages: Any) -> dict[str, Any]:
     """Where a message about one item belongs: beneath `items`, or at the top in the one-item form (None)."""
-    return {name: messages} if index is None else {"items": {index: {name: messages}}}
+    return {name: messages} if index is None else {"items": {str(index): {name: messages}}}

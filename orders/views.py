@@ -3,7 +3,7 @@
 Guarantee: a customer meets only their own orders, staff all of them; somebody else's is a 404. POST is one transaction.
 """
 
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import uuid_utils.compat as uuid_utils
@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema
+from rest_framework.exceptions import NotAuthenticated
 from rest_framework.generics import GenericAPIView
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
@@ -75,14 +76,16 @@ class OrderCollection(GenericAPIView):
     def post(self, request: Request) -> Response:
         wanted = PlaceOrderSerializer(data=request.data)
         wanted.is_valid(raise_exception=True)
-        currency = wanted.validated_data["currency"]
-        try:
-            placed = services.place_order(order_id=self.order_id, customer_id=request.user.pk, **wanted.validated_data)
-        except UnknownProducts as refusal:
-            raise refusals.unknown_products(refusal, request.data, currency) from refusal
-        except PricesDiffer as refusal:
-            raise refusals.prices_differ(refusal, request.data, currency) from refusal
+        placed = self._place(customer_id_of(request), cast(dict[str, Any], request.data), wanted.validated_data)
         return Response(OrderSerializer(placed).data, status=201, headers={"Location": f"/orders/{placed.id}"})
+
+    def _place(self, customer_id: int, body: dict[str, Any], wanted: dict[str, Any]) -> selectors.OrderState:
+        try:
+            return services.place_order(order_id=self.order_id, customer_id=customer_id, **wanted)
+        except UnknownProducts as refusal:
+            raise refusals.unknown_products(refusal, body, wanted["currency"]) from refusal
+        except PricesDiffer as refusal:
+            raise refusals.prices_differ(refusal, body, wanted["currency"]) from refusal
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         # After the commit, so that what is counted is there.
@@ -127,6 +130,13 @@ class OrderCancellation(APIView):
         except OrderAlreadyEnded as refusal:
             raise refusals.already_ended(refusal) from refusal
         return Response(_read(request, order_id), status=202 if status == Order.Status.PENDING else 200)
+
+
+def customer_id_of(request: Request) -> int:
+    """Whose order it will be: the authenticated caller's, never what a body says."""
+    if request.user.pk is None:
+        raise NotAuthenticated
+    return request.user.pk
 
 
 def _read(request: Request, order_id: UUID) -> dict[str, Any]:

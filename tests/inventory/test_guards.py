@@ -1,5 +1,7 @@
 """The last line of I10: Postgres refuses what the services would never ask."""
 
+from typing import Any
+
 import pytest
 from django.db import IntegrityError, connection, transaction
 from uuid_utils.compat import uuid7
@@ -11,7 +13,7 @@ from tests.inventory.builders import stock, stocked
 pytestmark = pytest.mark.django_db
 
 
-def refused(sql: str, *parameters: object) -> str:
+def refused(sql: str, *parameters: Any) -> str:
     """Runs a statement that Postgres must refuse; answers the name of what refused it."""
     with pytest.raises(IntegrityError) as caught, transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(sql, parameters)

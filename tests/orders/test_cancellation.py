@@ -10,6 +10,7 @@ from rest_framework.test import APIClient
 
 from orders import cancellation, services
 from orders.models import Order
+from sagas import operations as saga_operations
 from sagas.operations import CancelAnswer
 from tests.orders.builders import customer, place
 
@@ -164,3 +165,20 @@ def test_a_repeated_cancel_with_a_key_is_replayed(ann: APIClient, order: Order, 
     assert first.content == second.content
     assert second["Idempotent-Replay"] == "true"
     assert len(sagas.asked) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_with_the_real_engine_a_cancel_after_the_start_is_an_intent_and_one_before_it_ends_the_order(
+    published, ann: APIClient
+):
+    started, fresh = place(customer("ann")), place(customer("ann"))
+    with transaction.atomic():
+        saga_operations.start("fulfil_order", [(started.id, {})])
+
+    assert ann.post(f"/orders/{started.id}/cancel").status_code == 202
+    assert ann.post(f"/orders/{fresh.id}/cancel").status_code == 200
+
+    assert status(started) == ("pending", True)
+    assert status(fresh) == ("cancelled", True)
+    body = ann.get(f"/orders/{started.id}").json()
+    assert body["fulfilment"]["step"] == "reserve_stock"

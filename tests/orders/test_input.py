@@ -17,7 +17,47 @@ def one(**changes: Any) -> dict[str, Any]:
     return {"items": [{"sku": "WIDGET", "quantity": 1, **changes}]}
 
 
-BAD = [
+BAD_QUANTITIES: list[Any] = [
+    
+    0,
+    -1,
+    10_001,
+    2**31,
+    2**63,
+    10**30,
+    1.0,
+    1.5,
+    "1",
+    "1_0",
+    "١",
+    "",
+    None,
+    True,
+    False,
+    [1],
+    {},
+
+]  # fmt: skip
+BAD_AMOUNTS: list[Any] = [
+    
+    9.99,
+    9,
+    None,
+    "",
+    "9.999",
+    "-9.99",
+    "+9.99",
+    "1e3",
+    "9,99",
+    "1_0.00",
+    "٩.٩٩",
+    "NaN",
+    "inf",
+    True,
+    ["9.99"],
+
+]  # fmt: skip
+BAD: list[tuple[Any, str]] = [
     # body as a whole
     ([], "#"),
     ("text", "#"),
@@ -60,12 +100,10 @@ BAD = [
      "#/items/2/sku"),
     ({"items": [{"quantity": 1}]}, "#/items/0/sku"),
     # quantity
-    *((one(quantity=bad), "#/items/0/quantity") for bad in
-      (0, -1, 10_001, 2**31, 2**63, 10**30, 1.0, 1.5, "1", "1_0", "١", "", None, True, False, [1], {})),
+    *((one(quantity=bad), "#/items/0/quantity") for bad in BAD_QUANTITIES),
     ({"items": [{"sku": "WIDGET"}]}, "#/items/0/quantity"),
     # money
-    *((one(unit_price=bad), "#/items/0/unit_price") for bad in
-      (9.99, 9, None, "", "9.999", "-9.99", "+9.99", "1e3", "9,99", "1_0.00", "٩.٩٩", "NaN", "inf", True, ["9.99"])),
+    *((one(unit_price=bad), "#/items/0/unit_price") for bad in BAD_AMOUNTS),
     # currency, payment method
     *(({**one(), "currency": bad}, "#/currency") for bad in ("XXX", "eur", "", None, 1, True, ["EUR"], "EURO")),
     *(({**one(), "payment_method": bad}, "#/payment_method") for bad in

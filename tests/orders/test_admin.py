@@ -1,0 +1,80 @@
+"""The admin shows and never edits; it links what carries the order's id."""
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from rest_framework.test import APIClient
+
+from idempotency.models import IdempotencyKey
+from inventory import services as inventory
+from inventory.models import Product
+from orders.models import Order
+from tests.orders.builders import customer, place
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("catalogue")]
+
+
+@pytest.fixture
+def admin() -> Client:
+    client = Client()
+    client.force_login(User.objects.create_superuser("root"))
+    return client
+
+
+PAGES = [
+    "orders/order",
+    "inventory/product",
+    "inventory/stockitem",
+    "inventory/reservation",
+    "idempotency/idempotencykey",
+]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_list_is_shown_and_searched_and_cannot_be_added_to(admin: Client, page: str):
+    inventory.reserve({place(customer()).id: [("WIDGET", 1)]})
+    assert admin.get(f"/admin/{page}/").status_code == 200
+    assert admin.get(f"/admin/{page}/?q=WIDGET").status_code == 200
+    assert admin.get(f"/admin/{page}/add/").status_code == 403
+
+
+def test_an_order_is_read_only_and_links_what_belongs_to_it(admin: Client):
+    order = place(customer(), ("WIDGET", 2))
+    page = admin.get(f"/admin/orders/order/{order.id}/change/").content.decode()
+    assert "19.98 EUR" in page
+    for target in ("inventory/reservation", "payments/payment"):
+        assert f"/admin/{target}/?q={order.id}" in page
+    assert admin.post(f"/admin/orders/order/{order.id}/change/", {"status": "confirmed"}).status_code == 403
+    assert admin.post(f"/admin/orders/order/{order.id}/delete/", {"post": "yes"}).status_code == 403
+    assert Order.objects.get().status == "pending"
+
+
+def test_a_link_leads_to_a_list_that_finds_the_order(admin: Client):
+    order = place(customer())
+    inventory.reserve({order.id: [("WIDGET", 1)]})
+    assert str(order.id) in admin.get(f"/admin/inventory/reservation/?q={order.id}").content.decode()
+
+
+@pytest.mark.parametrize("choice", ["none", "some"])
+def test_stock_is_filtered_by_what_is_free(admin: Client, choice: str):
+    inventory.reserve({place(customer()).id: [("GADGET", 50)]})
+    page = admin.get(f"/admin/inventory/stockitem/?available={choice}&q=GADGET").content.decode()
+    assert ("/admin/inventory/stockitem/GADGET/change/" in page) is (choice == "none")
+
+
+def test_a_key_is_masked_and_its_answer_is_never_shown(admin: Client, ann: APIClient):
+    key = "0123456789-secret-rest"
+    ann.post("/orders", {"sku": "WIDGET", "quantity": 1}, format="json", headers={"Idempotency-Key": key})
+    use = IdempotencyKey.objects.get()
+    for path in ("", f"{use.id}/change/"):
+        page = admin.get(f"/admin/idempotency/idempotencykey/{path}").content.decode()
+        assert "01234567…" in page
+        assert "secret-rest" not in page
+        assert "placed_at" not in page
+
+
+def test_a_product_shows_its_prices(admin: Client):
+    product = Product.objects.get(sku="WIDGET")
+    page = admin.get(f"/admin/inventory/product/{product.pk}/change/").content.decode()
+    assert "999" in page
+    assert "KWD" in page
