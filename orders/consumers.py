@@ -6,13 +6,14 @@ from uuid import UUID
 from outbox.consumer import consumer
 from outbox.envelope import Message
 from outbox.exceptions import Hopeless
-from payments.events import PaymentRefunded
+from payments.events import PaymentChargedLate, PaymentRefunded
+from sagas import late
 from sagas import operations as sagas
 
 from . import fulfilment, services
 from .events import OrderCreated
 from .models import Order
-from .sagas import FULFIL_ORDER
+from .sagas import CHARGE_PAYMENT, FULFIL_ORDER
 
 
 @consumer("orders.start_fulfilment", event=OrderCreated)
@@ -25,6 +26,12 @@ def start_fulfilment(messages: Sequence[Message]) -> None:
         raise Hopeless(f"no such order: {', '.join(map(str, sorted(missing)))}")
     pending = [order for order in orders if order.status == Order.Status.PENDING]
     sagas.start(FULFIL_ORDER, [(order.pk, fulfilment.data_of(order)) for order in pending])
+
+
+@consumer("orders.undo_late_charge", event=PaymentChargedLate)
+def undo_late_charge(messages: Sequence[Message]) -> None:
+    """A charge that the saga had given up as absent was found after all, by a webhook: it is refunded (F13)."""
+    late.adopt_of_subjects(FULFIL_ORDER, CHARGE_PAYMENT, [UUID(message.payload["orderId"]) for message in messages])
 
 
 @consumer("orders.announce_refund", event=PaymentRefunded)

@@ -23,6 +23,7 @@ from shipping import services as shipping
 from . import fulfilment, services
 
 FULFIL_ORDER = "fulfil_order"
+CHARGE_PAYMENT = "charge_payment"
 PAYMENT_DECLINED = "payment_declined"
 SHIPPING_UNAVAILABLE = "shipping_unavailable"
 Intent = TypeVar("Intent")
@@ -159,7 +160,7 @@ fulfil_order = register(
         steps=[
             Step(name="reserve_stock", action=reserve_stock, compensation=release_stock),
             Step(
-                name="charge_payment",
+                name=CHARGE_PAYMENT,
                 action=CHARGE,
                 compensation=REFUND,
                 provider="payments",

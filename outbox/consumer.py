@@ -105,5 +105,5 @@ def settle(destination: str, messages: Sequence[Message]) -> None:
 def later(destination: str, returns: Sequence[PutBack]) -> None:
     """Inside an effect: these messages come again, as if this transaction had not handled them."""
     if returns:
-        OutboxMessage.objects.all().put_back(returns)
+        OutboxMessage.objects.all().take_back(returns)
         inbox.forget(destination, [item.message.message_id for item in returns])

@@ -50,6 +50,11 @@ def stopping() -> bool:
     return _stopping.is_set()
 
 
+def wait(seconds: float) -> None:
+    """Waits that long, or until the process is asked to stop."""
+    _stopping.wait(seconds)
+
+
 def _run(kind: str) -> None:
     while not _stopping.is_set():
         try:

@@ -7,7 +7,7 @@ tick is safe to repeat.
 A module `ticks.py` in any app registers with @tick; it is found by autodiscovery.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -51,6 +51,10 @@ def registered() -> list[PeriodicWork]:
     return list(_registered.values())
 
 
+def is_registered(name: str) -> bool:
+    return name in _registered
+
+
 def run(name: str) -> bool:
     """Runs one tick unless its work was done within its interval; tells whether it ran."""
     work = _registered[name]
@@ -60,14 +64,21 @@ def run(name: str) -> bool:
     return True
 
 
-def run_due() -> int:
-    """Runs every tick that is due; one that raises is logged and leaves the others alone. Returns how many ran."""
+def run_due(*, besides: Collection[str] = ()) -> int:
+    """Runs every tick that is due, besides those named; one that raises is logged and leaves the others alone.
+
+    Returns how many ran.
+    """
     count = 0
     for work in registered():
+        if work.name in besides:
+            continue
         try:
             count += run(work.name)
         except Exception:
             log.exception("outbox.tick_failed", tick=work.name)
+            # A broken connection would fail every tick from now on; the next one connects anew.
+            connection.close_if_unusable_or_obsolete()
     return count
 
 

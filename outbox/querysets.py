@@ -77,16 +77,17 @@ WHERE m.state = 'open'
 ORDER BY m.key FOR UPDATE OF m
 """
 
-# From the finished rows of this very transaction as well as from claimed ones: a consumer that says "later" after
-# finish() undoes both. Rows that are dead or skipped by now stay so.
+# A failure puts back what is open; a consumer that says "later" also what this very transaction has finished. After a
+# COMMIT whose reply was lost the row may be done for good, and a failure must leave it so. No new error, no new text: a
+# failed row keeps its history (S7).
 PUT_BACK = """
 UPDATE outbox_outboxmessage m
 SET state = 'open', finished_at = NULL, claimed_at = NULL,
     due_at = statement_timestamp() + claim.after, attempts = greatest(m.attempts - claim.given_back, 0),
-    last_error = left(claim.error, 1000)
+    last_error = coalesce(nullif(left(claim.error, 1000), ''), m.last_error)
 FROM unnest(%(keys)s::uuid[], %(epochs)s::int[], %(afters)s::interval[], %(given_back)s::int[], %(errors)s::text[])
   AS claim(key, epoch, after, given_back, error)
-WHERE m.key = claim.key AND m.epoch = claim.epoch AND m.state IN ('open', 'done')
+WHERE m.key = claim.key AND m.epoch = claim.epoch AND m.state = ANY(%(states)s)
 RETURNING m.key
 """
 
@@ -98,10 +99,11 @@ RETURNING m.key
 """
 
 # The rows behind a dead or backing-off head wait as long as it does, out of the due range: left there, a hundred
-# thousand of them made every claim walk past them all.
+# thousand of them made every claim walk past them all. Behind a head that somebody is at work on they stay: it is
+# done in a moment, while its due_at is the end of its claim.
 PARK = """
 WITH head AS (
-    SELECT DISTINCT ON (destination, aggregate_id) destination, aggregate_id, id, state, due_at
+    SELECT DISTINCT ON (destination, aggregate_id) destination, aggregate_id, id, state, due_at, claimed_at
     FROM outbox_outboxmessage
     WHERE state IN ('open', 'dead') AND NOT order_free AND destination = ANY(%(destinations)s)
     ORDER BY destination, aggregate_id, id
@@ -112,7 +114,7 @@ SET due_at = CASE WHEN head.state = 'dead' THEN statement_timestamp() + interval
 FROM head
 WHERE m.destination = head.destination AND m.aggregate_id = head.aggregate_id AND m.id > head.id
   AND m.state = 'open' AND NOT m.order_free AND m.due_at <= statement_timestamp()
-  AND (head.state = 'dead' OR head.due_at > statement_timestamp())
+  AND (head.state = 'dead' OR (head.due_at > statement_timestamp() AND head.claimed_at IS NULL))
 """
 
 
@@ -170,7 +172,14 @@ class OutboxMessageQuerySet(models.QuerySet):
         return _still_mine(messages, _fetch(HOLD, _claims(messages)))
 
     def put_back(self, returns: Sequence[PutBack]) -> int:
-        """Makes messages due again after a while; the attempt stays counted unless it is given back."""
+        """Makes claimed messages due again after a while; the attempt stays counted unless it is given back."""
+        return self._put_back(returns, ["open"])
+
+    def take_back(self, returns: Sequence[PutBack]) -> int:
+        """As put_back, but also from what the caller's own transaction has finished."""
+        return self._put_back(returns, ["open", "done"])
+
+    def _put_back(self, returns: Sequence[PutBack], states: Sequence[str]) -> int:
         return len(
             _fetch(
                 PUT_BACK,
@@ -180,6 +189,7 @@ class OutboxMessageQuerySet(models.QuerySet):
                     "afters": [item.after for item in returns],
                     "given_back": [int(item.gives_attempt_back) for item in returns],
                     "errors": [one_line(item.error) for item in returns],
+                    "states": list(states),
                 },
             )
         )

@@ -33,6 +33,8 @@ log = structlog.get_logger(__name__)
 BATCHES_PER_TICK = 20
 # After trouble with the database the loop breathes before it connects again.
 RECONNECT_SECONDS = 0.5
+# The tick that does for beat what this process does all the time.
+OWN_TICK = "outbox.relay"
 
 
 def run_once() -> int:
@@ -141,7 +143,8 @@ def _retry(destination: Outside, messages: Sequence[Message], error: Exception) 
 
 
 class Relay:
-    """The relay process: one loop that rings, one loop per destination outside, so a slow one holds up nothing else."""
+    """The relay process: one loop that rings, one for periodic work, one per destination outside, so that neither a
+    long purge nor a slow broker holds up anything else."""
 
     def __init__(self) -> None:
         self._woken = {destination.name: threading.Event() for destination in routing.all_outside()}
@@ -153,6 +156,7 @@ class Relay:
             threading.Thread(target=self._send_loop, args=[destination], name=f"relay-{destination.name}")
             for destination in routing.all_outside()
         ]
+        threads.append(threading.Thread(target=self._tick_loop, name="relay-ticks"))
         for thread in threads:
             thread.start()
         self._ring_loop()
@@ -170,12 +174,17 @@ class Relay:
                 self._listen()
                 while not heartbeat.stopping():
                     bell.ring_all()
-                    periodic.run_due()
                     self._await_wakeup()
             except Exception as error:
                 log.warning("relay.trouble", error=failure.describe(error))
                 connection.close()
                 time.sleep(RECONNECT_SECONDS)
+
+    def _tick_loop(self) -> None:
+        while not heartbeat.stopping():
+            if not periodic.run_due(besides={OWN_TICK}):
+                heartbeat.wait(conf().poll_interval_ms / 1000)
+        connection.close()
 
     def _listen(self) -> None:
         connection.ensure_connection()

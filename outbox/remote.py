@@ -23,7 +23,7 @@ from uuid import UUID
 import structlog
 from django.db import transaction
 
-from . import consumer, context, failure, heartbeat, inbox, pause, telemetry
+from . import bell, consumer, context, failure, heartbeat, inbox, pause, telemetry, wakeup
 from .claim import claim
 from .conf import conf
 from .envelope import Message
@@ -127,7 +127,9 @@ class _RemoteRun:
         while self.in_flight:
             answered = self._await_answers()
             if answered:
+                self.gate.observe([result for _, result in answered])
                 self._record(answered)
+                bell.ring(wakeup.take_collected())
             self._start_due()
         self._pause_while_provider_is_down()
         self._end_process_if_ill()
@@ -183,7 +185,6 @@ class _RemoteRun:
 
     def _record(self, answered: Sequence[tuple[_InFlight, object]]) -> None:
         """Phase 3, for all answers at once; if that raises, for each alone, so that one costs only itself."""
-        self.gate.observe([result for _, result in answered])
         try:
             self._record_together(answered)
         except Exception as error:

@@ -46,6 +46,16 @@ def collecting() -> Iterator[set[str]]:
         _collected.reset(token)
 
 
+def take_collected() -> set[str]:
+    """What was collected so far, to be rung now: a long run need not end before its next steps begin."""
+    collected = _collected.get()
+    if not collected:
+        return set()
+    taken = set(collected)
+    collected.clear()
+    return taken
+
+
 class WakeUpThread:
     """Sends NOTIFY from a thread of its own; started by the first wake-up of a process, again after a fork."""
 

@@ -21,7 +21,7 @@ def decimal_string(amount_minor: int, currency: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class PaymentCharged(Event):
-    """Money was captured. `late`: after the order's process had settled that it was not; somebody must undo it."""
+    """Money was captured."""
 
     type: ClassVar[str] = "payment.charged.v1"
     aggregate_type: ClassVar[str] = "payment"
@@ -31,7 +31,20 @@ class PaymentCharged(Event):
     provider_reference: str
     amount: str
     currency: str
-    late: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaymentChargedLate(Event):
+    """Money was captured after the order's process had settled that it was not: it must be undone (F13)."""
+
+    type: ClassVar[str] = "payment.charged_late.v1"
+    aggregate_type: ClassVar[str] = "payment"
+
+    payment_id: UUID
+    order_id: UUID
+    provider_reference: str
+    amount: str
+    currency: str
 
 
 @dataclass(frozen=True, kw_only=True)

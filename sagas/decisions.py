@@ -229,7 +229,10 @@ def attend(case: Case) -> None:
 
 
 def _end_backward(case: Case) -> None:
-    if any(row.undo_status == SagaStep.UndoStatus.FAILED for row in case.steps.values()):
+    failed = [row for row in case.steps.values() if row.undo_status == SagaStep.UndoStatus.FAILED]
+    if failed:
+        # Where a person's verbs apply: the first of them in the order of compensation.
+        case.saga.current_step = max(failed, key=lambda row: row.position).name
         attend(case)
     else:
         _end(case, Saga.Status.COMPENSATED)

@@ -10,17 +10,21 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, models
+from django.db import connection, models, transaction
 from psycopg.types.json import Jsonb
 
+from outbox import operations as outbox
 from outbox.envelope import Message
 from outbox.publisher import Command, publish_commands
 
 from . import telemetry
 from .decisions import Case
 from .definition import STEP_DUE, UNDO, Definition, Ended, find
-from .exceptions import StaleSaga
+from .exceptions import StaleSaga, VerbRefused
 from .models import Saga, SagaStep
+
+# A saga that takes a step between our two reads, this many times in a row, is asked to wait.
+LOCK_TRIES = 5
 
 SAVE_SAGAS = """
 UPDATE sagas_saga s
@@ -85,6 +89,26 @@ def load_for_verb(saga_id: UUID, *, step: str | None = None) -> Case | None:
         _add_steps([case])
         return case
     return None
+
+
+def lock(saga_id: UUID) -> Case:
+    """The saga under its lock, its open message locked before it, in the runner's order.
+
+    Raises VerbRefused when there is none, or when it takes steps faster than it can be locked.
+    """
+    for _ in range(LOCK_TRIES):
+        with transaction.atomic():
+            waiting_for = Saga.objects.filter(pk=saga_id).values_list("waiting_for", flat=True).first()
+            if waiting_for is not None:
+                outbox.hold_open(waiting_for)
+            case = load_for_verb(saga_id)
+            if case is None:
+                raise VerbRefused(f"There is no saga {saga_id}.")
+            if case.saga.waiting_for == waiting_for:
+                return case
+            # It took a step between the two reads. Undo this savepoint, which lets both locks go, and look again.
+            transaction.set_rollback(True)
+    raise VerbRefused(f"Saga {saga_id} is moving: try again in a moment.")
 
 
 def save(cases: Sequence[Case]) -> None:

@@ -4,7 +4,7 @@ Guarantee: it is never left standing. A saga that goes backward will undo it; on
 backward once more (F13). Not guaranteed: anything after the saga completed; then the effect is the one that counts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from . import decisions, journal
@@ -19,6 +19,12 @@ def adopt(step: str, outcomes: Mapping[UUID, Outcome]) -> int:
     news = [case for saga_id in sorted(happened) if (case := _news(saga_id, step, happened[saga_id]))]
     journal.save(news)
     return len(news)
+
+
+def adopt_of_subjects(name: str, step: str, subject_ids: Sequence[UUID]) -> int:
+    """The same for sagas known by their subjects: somebody else found out (a webhook) what the runner could not."""
+    sagas = Saga.objects.filter(name=name, subject_id__in=subject_ids).values_list("pk", flat=True)
+    return adopt(step, {saga_id: Done() for saga_id in sagas})
 
 
 def _news(saga_id: UUID, step: str, outcome: Done) -> Case | None:

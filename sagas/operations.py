@@ -30,7 +30,6 @@ from .outcomes import Absent
 
 PURGE_BATCH_SIZE = 500
 BY_OPERATOR = "operator"
-LOCK_TRIES = 5
 
 
 class CancelAnswer(Enum):
@@ -67,7 +66,7 @@ def request_cancel(name: str, subject_id: UUID) -> CancelAnswer:
     found = Saga.objects.filter(name=name, subject_id=subject_id).values_list("pk", "waiting_for").first()
     if found is None:
         return CancelAnswer.NO_SAGA
-    case = _lock(found[0])
+    case = journal.lock(found[0])
     if case.saga.status in {Saga.Status.COMPLETED, Saga.Status.COMPENSATED} or case.pivot_passed:
         return CancelAnswer.TOO_LATE
     _note_cancel(case, reason="")
@@ -90,15 +89,25 @@ def resume(saga_id: UUID, *, who: Person, reason: str) -> bool:
     """Goes on where a saga that needs attention stopped, with a new deadline and the attempts it has left."""
 
     def verb(case: Case) -> bool:
-        return case.saga.status == Saga.Status.NEEDS_ATTENTION and _continue(case)
+        if case.saga.status != Saga.Status.NEEDS_ATTENTION:
+            return False
+        _continue(case)
+        if case.saga.status == Saga.Status.NEEDS_ATTENTION:
+            raise VerbRefused(f"The compensation of {case.saga.current_step} has failed: retry, resolve or skip it.")
+        return True
 
     return _by_person("resume", saga_id, verb, who=who, reason=reason)
 
 
-def skip(saga_id: UUID, *, who: Person, reason: str) -> bool:
-    """Goes on as if the current step, or its compensation, needed no doing."""
+def skip(saga_id: UUID, *, who: Person, reason: str, step: str | None = None) -> bool:
+    """Goes on as if the current step, or its compensation, needed no doing.
+
+    `step` is the one that the person saw: when the saga has moved on, by a first click, nothing is done.
+    """
 
     def verb(case: Case) -> bool:
+        if step not in {None, case.step.name}:
+            return False
         _replace_message(case)
         if case.undo:
             case.row.undo_status = SagaStep.UndoStatus.SKIPPED
@@ -123,10 +132,11 @@ def compensate(saga_id: UUID, *, who: Person, reason: str) -> bool:
     def verb(case: Case) -> bool:
         if case.pivot_passed:
             raise VerbRefused("The saga is past its pivot: there is no way back.")
-        if case.undo:
+        running = case.saga.status == Saga.Status.RUNNING
+        if case.undo or (running and case.saga.cancel_requested_at is not None):
             return False
         _note_cancel(case, reason=BY_OPERATOR)
-        if case.saga.status == Saga.Status.RUNNING:
+        if running:
             return True
         case.saga.reason = BY_OPERATOR
         _extend_deadline(case)
@@ -195,7 +205,7 @@ def purge(*, older_than: timedelta | None = None, batch_size: int = PURGE_BATCH_
 @transaction.atomic
 def _by_person(name: str, saga_id: UUID, verb: Callable[[Case], bool], *, who: Person, reason: str) -> bool:
     """Locks, does, writes, and leaves the operator act; returns whether anything changed."""
-    case = _lock(saga_id)
+    case = journal.lock(saga_id)
     if not case.saga.is_live:
         return False
     before = case.saga.status
@@ -205,26 +215,6 @@ def _by_person(name: str, saga_id: UUID, verb: Callable[[Case], bool], *, who: P
         detail = {"step": case.step.name, "was": before}
         outbox.act(who=who, verb=name, target=("saga", str(saga_id)), reason=reason, **detail)
     return changed
-
-
-def _lock(saga_id: UUID) -> Case:
-    """The saga under its lock, its open message locked before it, in the runner's order.
-
-    Raises VerbRefused when there is none, or when it takes steps faster than it can be locked.
-    """
-    for _ in range(LOCK_TRIES):
-        with transaction.atomic():
-            waiting_for = Saga.objects.filter(pk=saga_id).values_list("waiting_for", flat=True).first()
-            if waiting_for is not None:
-                outbox.hold_open(waiting_for)
-            case = journal.load_for_verb(saga_id)
-            if case is None:
-                raise VerbRefused(f"There is no saga {saga_id}.")
-            if case.saga.waiting_for == waiting_for:
-                return case
-            # It took a step between the two reads. Undo this savepoint, which lets both locks go, and look again.
-            transaction.set_rollback(True)
-    raise VerbRefused(f"Saga {saga_id} is moving: try again in a moment.")
 
 
 def _continue(case: Case) -> bool:

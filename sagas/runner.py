@@ -102,7 +102,8 @@ class RemoteStepWork(StepWork):
         outcomes = self.action.record([(answer.intent, answer.result) for answer in answers])
         unexpected: list[tuple[Answer, Outcome]] = []
         for answer, outcome in zip(answers, outcomes, strict=True):
-            case = cases.get(answer.message.aggregate_id)
+            # A stale answer may stand beside the one that replaced it: of one saga, only the latter decides (I6).
+            case = cases.get(answer.message.aggregate_id) if answer.mine else None
             if case is None:
                 unexpected.append((answer, outcome))
             else:

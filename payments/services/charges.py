@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 
 from outbox.publisher import Publication, publish_all
 from outbox.registry import Event
-from payments.events import PaymentCharged, PaymentDeclined, decimal_string
+from payments.events import PaymentCharged, PaymentChargedLate, PaymentDeclined, decimal_string
 from payments.exceptions import KeyReused, LivePaymentExists
 from payments.gateways.base import ChargeIntent, ChargeReceipt
 from payments.models import Payment, PaymentStatus
@@ -124,13 +124,13 @@ def _apply_receipt(row: Payment, receipt: ChargeReceipt) -> Event | None:
     row.captured_minor = receipt.amount_minor
     row.provider_reference = receipt.provider_reference
     row.reason = ""
-    return PaymentCharged(
+    charged = PaymentChargedLate if moved == PaymentStatus.LATE else PaymentCharged
+    return charged(
         payment_id=row.pk,
         order_id=row.order_id,
         provider_reference=receipt.provider_reference,
         amount=decimal_string(receipt.amount_minor, row.currency),
         currency=row.currency,
-        late=moved == PaymentStatus.LATE,
     )
 
 
