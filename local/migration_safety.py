@@ -19,7 +19,7 @@ def main() -> int:
     from django_migration_linter import MigrationLinter  # needs the settings
 
     ours = [config.label for config in apps.get_app_configs() if PROJECT_DIR in Path(config.path).parents]
-    ours = [label for label in ours if ".venv" not in Path(apps.get_app_config(label).path).parts]
+    ours = [label for label in ours if "site-packages" not in Path(apps.get_app_config(label).path).parts]
     linter = MigrationLinter(str(PROJECT_DIR), include_apps=ours, ignore_initial_migrations=True, no_cache=True)
     linter.lint_all_migrations()
     linter.print_summary()
