@@ -9,7 +9,7 @@ from outbox.registry import Event
 
 @dataclass(frozen=True, kw_only=True)
 class ShipmentCreated(Event):
-    """The carrier takes the parcel. `late`: after the order's process had settled that it does not: to be undone."""
+    """The carrier takes the parcel."""
 
     type: ClassVar[str] = "shipment.created.v1"
     aggregate_type: ClassVar[str] = "shipment"
@@ -17,7 +17,18 @@ class ShipmentCreated(Event):
     shipment_id: UUID
     order_id: UUID
     tracking_number: str
-    late: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShipmentCreatedLate(Event):
+    """The carrier took the parcel after the order's process had settled that it does not: it must be undone (F13)."""
+
+    type: ClassVar[str] = "shipment.created_late.v1"
+    aggregate_type: ClassVar[str] = "shipment"
+
+    shipment_id: UUID
+    order_id: UUID
+    tracking_number: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,8 @@ from providers import answers
 from providers.client import ProviderClient
 from providers.errors import OutcomeUnknown, Refused
 
+PAGE_SIZE = 500
+
 
 class SandboxGateway:
     def __init__(self, *, url: str, api_key: str, headers: Mapping[str, str] | None = None) -> None:
@@ -43,7 +45,7 @@ class SandboxGateway:
     def charges(self) -> Iterator[LedgerCharge]:
         after = ""
         while True:
-            page = self._client.request("GET", "/payments/charges", params={"after": after, "limit": "500"})
+            page = self._client.request("GET", "/payments/charges", params={"after": after, "limit": str(PAGE_SIZE)})
             entries = answers.objects(page, "data")
             yield from map(_ledger_charge, entries)
             if page.get("has_more") is not True or not entries:

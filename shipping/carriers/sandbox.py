@@ -19,6 +19,8 @@ from shipping.carriers.base import (
     ShipmentReceipt,
 )
 
+PAGE_SIZE = 500
+
 
 class SandboxCarrier:
     def __init__(self, *, url: str, api_key: str, headers: Mapping[str, str] | None = None) -> None:
@@ -46,7 +48,7 @@ class SandboxCarrier:
     def shipments(self) -> Iterator[LedgerShipment]:
         after = ""
         while True:
-            page = self._client.request("GET", "/shipping/shipments", params={"after": after, "limit": "500"})
+            page = self._client.request("GET", "/shipping/shipments", params={"after": after, "limit": str(PAGE_SIZE)})
             entries = answers.objects(page, "data")
             yield from map(_ledger_shipment, entries)
             if page.get("has_more") is not True or not entries:

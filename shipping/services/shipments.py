@@ -15,7 +15,7 @@ from outbox.publisher import Publication, publish_all
 from outbox.registry import Event
 from providers.errors import Refused, Unavailable
 from shipping.carriers.base import Line, ShipmentIntent, ShipmentReceipt
-from shipping.events import ShipmentCreated, ShipmentRefused
+from shipping.events import ShipmentCreated, ShipmentCreatedLate, ShipmentRefused
 from shipping.exceptions import KeyReused, LiveShipmentExists
 from shipping.models import Shipment, ShipmentStatus
 from shipping.services.provider import ask, carrier
@@ -117,12 +117,8 @@ def _apply_receipt(row: Shipment, receipt: ShipmentReceipt) -> Event | None:
     row.provider_reference = receipt.provider_reference
     row.tracking_number = receipt.tracking_number
     row.reason = ""
-    return ShipmentCreated(
-        shipment_id=row.pk,
-        order_id=row.order_id,
-        tracking_number=receipt.tracking_number,
-        late=moved == ShipmentStatus.LATE,
-    )
+    created = ShipmentCreatedLate if moved == ShipmentStatus.LATE else ShipmentCreated
+    return created(shipment_id=row.pk, order_id=row.order_id, tracking_number=receipt.tracking_number)
 
 
 def _publication(row: Shipment, event: Event) -> Publication:
