@@ -2,7 +2,7 @@
 
 Guarantee: Postgres refuses a line whose total is not quantity × price (I9), an order that has ended without a time, one
 that is pending with one, a rejection without a reason and a confirmed order that was asked to be cancelled.
-Not guaranteed here: that the order's total is the sum of its lines; place_order writes both at once, and the audit checks.
+Not guaranteed here: that the order's total is the sum of its lines; place_order writes both at once, the audit checks.
 """
 
 import uuid_utils.compat as uuid_utils

@@ -1,10 +1,12 @@
 """Purge: only what has expired, in batches (I14)."""
 
+import threading
 from datetime import timedelta
 from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection, transaction
 from django.utils import timezone
 
 from idempotency import operations
@@ -82,3 +84,28 @@ def test_the_command_refuses_nonsense(arguments: tuple[str, str]):
     with pytest.raises(CommandError):
         call_command("purge_idempotency_keys", *arguments)
     assert len(keys()) == 5
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_purge_leaves_alone_what_a_new_use_is_taking_over():
+    """F18: neither removed nor waited for."""
+    held, done = threading.Event(), threading.Event()
+
+    def take_over() -> None:
+        try:
+            with transaction.atomic():
+                IdempotencyKey.objects.select_for_update().get(key="old")
+                held.set()
+                done.wait(20)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=take_over)
+    thread.start()
+    try:
+        assert held.wait(20)
+        assert operations.purge().keys == 3
+    finally:
+        done.set()
+        thread.join()
+    assert keys() == {"alive", "old"}

@@ -18,7 +18,6 @@ def one(**changes: Any) -> dict[str, Any]:
 
 
 BAD_QUANTITIES: list[Any] = [
-    
     0,
     -1,
     10_001,
@@ -39,7 +38,6 @@ BAD_QUANTITIES: list[Any] = [
 
 ]  # fmt: skip
 BAD_AMOUNTS: list[Any] = [
-    
     9.99,
     9,
     None,
@@ -57,6 +55,7 @@ BAD_AMOUNTS: list[Any] = [
     ["9.99"],
 
 ]  # fmt: skip
+BAD_TOKENS: list[Any] = ["", " ", "tok ok", "tök", "t" * 101, None, 1, True, {}]
 BAD: list[tuple[Any, str]] = [
     # body as a whole
     ([], "#"),
@@ -106,8 +105,7 @@ BAD: list[tuple[Any, str]] = [
     *((one(unit_price=bad), "#/items/0/unit_price") for bad in BAD_AMOUNTS),
     # currency, payment method
     *(({**one(), "currency": bad}, "#/currency") for bad in ("XXX", "eur", "", None, 1, True, ["EUR"], "EURO")),
-    *(({**one(), "payment_method": bad}, "#/payment_method") for bad in
-      ("", " ", "tok ok", "tök", "t" * 101, None, 1, True, {})),
+    *(({**one(), "payment_method": bad}, "#/payment_method") for bad in BAD_TOKENS),
     # in a currency that the product has no price in
     ({"currency": "JPY", "items": [{"sku": "GADGET", "quantity": 1}]}, "#/items/0/sku"),
 ]  # fmt: skip

@@ -115,7 +115,9 @@ def test_orders_are_filtered_by_status(ann: APIClient):
     assert ann.get("/orders?status=lost").status_code == 400
 
 
-@pytest.mark.parametrize("path", ["/orders/01a1f94a-0000-7000-8000-000000000000", "/orders/1", "/orders/%00", "/orders/x/cancel", "/orders/"])
+@pytest.mark.parametrize(
+    "path", ["/orders/01a1f94a-0000-7000-8000-000000000000", "/orders/1", "/orders/%00", "/orders/x/cancel", "/orders/"]
+)
 def test_an_order_that_does_not_exist_is_a_404_problem(ann: APIClient, path: str):
     answer = ann.get(path)
     assert answer.status_code == 404
