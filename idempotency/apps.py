@@ -1,3 +1,5 @@
+"""The app that answers repeated HTTP requests once."""
+
 from django.apps import AppConfig
 
 

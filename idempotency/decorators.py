@@ -1,8 +1,8 @@
 """@idempotent: one execution per caller, route and Idempotency-Key; every repetition gets the same bytes (I2).
 
-Guarantee: the claim of the key, the handler's work and the rendered answer commit together or not at all; a twin waits
+Guarantee: the claim of the key, the method's work and the rendered answer commit together or not at all; a twin waits
 for the first's answer, within bounds. Any answer but a success undoes everything and is not stored. Authentication,
-permissions and throttling come first: REST framework runs them before the handler that this wraps.
+permissions and throttling come first: REST framework runs them before the method that this wraps.
 Not guaranteed: anything about a retry without a key, beyond that its work is one transaction too.
 
 Source: draft-ietf-httpapi-idempotency-key-header-07.
@@ -33,13 +33,13 @@ STORED_HEADERS = ("Content-Type", "Location")
 REPLAY_HEADERS = {"Idempotent-Replay": "true", "Idempotent-Replayed": "true"}
 
 
-class Handler(Protocol):
+class ViewMethod(Protocol):
     def __call__(self, view: Any, request: Request, /, *args: Any, **kwargs: Any) -> HttpResponseBase: ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """One request's way through its handler: what to run, and how to learn later whether it happened."""
+    """One request's way through its view: what to run, and how to learn later whether it happened."""
 
     view: APIView
     request: Request
@@ -47,18 +47,18 @@ class Execution:
     has_landed: Callable[[], bool] | None = None
 
 
-def idempotent(*, has_landed: Callable[[Any], bool] | None = None) -> Callable[[Handler], Handler]:
-    """Wraps a REST framework handler method of POST, PUT, PATCH or DELETE.
+def idempotent(*, has_landed: Callable[[Any], bool] | None = None) -> Callable[[ViewMethod], ViewMethod]:
+    """Wraps a REST framework view's method for POST, PUT, PATCH or DELETE.
 
     `has_landed(view)` tells on a fresh connection whether a request without a key has committed, by an id that the view
     chose before. Raises KeyMissing, KeyInvalid, KeyInUse, KeyReused, OutcomeUnknown.
     """
 
-    def decorate(handler: Handler) -> Handler:
-        @functools.wraps(handler)
+    def decorate(method: ViewMethod) -> ViewMethod:
+        @functools.wraps(method)
         def wrapped(view: APIView, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
             landed = functools.partial(has_landed, view) if has_landed else None
-            run = functools.partial(handler, view, request, *args, **kwargs)
+            run = functools.partial(method, view, request, *args, **kwargs)
             return _execute(Execution(view=view, request=request, run=run, has_landed=landed))
 
         return wrapped

@@ -1,3 +1,5 @@
+"""The address of idempotency keys."""
+
 from django.urls import path
 
 from .views import IdempotencyKeyView

@@ -1,3 +1,5 @@
+"""The app that keeps the catalogue, its prices and its stock."""
+
 from django.apps import AppConfig
 
 

@@ -1,3 +1,5 @@
+"""The address of the catalogue."""
+
 from django.urls import path
 
 from .views import ProductList

@@ -1,3 +1,5 @@
+"""The app that accepts orders and fulfils them."""
+
 from django.apps import AppConfig
 
 

@@ -1,4 +1,4 @@
-"""Who may do what to which order. Runs before the handler, so before any answer is replayed."""
+"""Who may do what to which order. Runs before the view, so before any answer is replayed."""
 
 from django.http import Http404
 from rest_framework.permissions import BasePermission

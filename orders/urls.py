@@ -1,3 +1,5 @@
+"""The addresses of orders."""
+
 from django.urls import path
 
 from .views import OrderCancellation, OrderCollection, OrderDetail

@@ -100,7 +100,7 @@ def test_an_answer_that_is_no_success_undoes_everything_and_is_not_stored(ann: A
     assert echo.runs == 2
 
 
-def test_a_handler_that_raises_leaves_nothing(ann: APIClient, monkeypatch: pytest.MonkeyPatch):
+def test_a_view_that_raises_leaves_nothing(ann: APIClient, monkeypatch: pytest.MonkeyPatch):
     """S3, I1: between the effect and the answer."""
     monkeypatch.setattr(echo, "inside", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
