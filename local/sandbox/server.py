@@ -52,7 +52,7 @@ class SandboxServer(ThreadingHTTPServer):
         webhooks: WebhookSender,
         host: str = "127.0.0.1",
     ) -> None:
-        super().__init__((host, port), _Handler)
+        super().__init__((host, port), _Conversation)
         self.api_keys = api_keys
         self.webhooks = webhooks
         self.ledger = Ledger(ledger_path)
@@ -65,7 +65,7 @@ class SandboxServer(ThreadingHTTPServer):
         """Callers that hang up are part of the game."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Conversation(BaseHTTPRequestHandler):
     server: SandboxServer
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True

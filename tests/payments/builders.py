@@ -1,5 +1,6 @@
 """Payments in the state a test begins with, made through the services."""
 
+from typing import Any
 from uuid import UUID, uuid4
 
 from django.db import transaction
@@ -11,7 +12,7 @@ from payments.models import Payment
 
 def request(order_id: UUID | None = None, **changes) -> services.ChargeRequest:
     order_id = order_id or uuid7()
-    fields = {
+    fields: dict[str, Any] = {
         "order_id": order_id,
         "saga_key": f"{uuid4()}:charge_payment",
         "amount_minor": 2_997,

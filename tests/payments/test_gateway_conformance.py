@@ -3,6 +3,7 @@
 A new gateway is registered in GATEWAYS, with a provider that knows these faults.
 """
 
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -49,7 +50,7 @@ def make(request, sandbox):
 
 
 def charge_intent(method: str = "tok_ok", **changes) -> ChargeIntent:
-    fields = {
+    fields: dict[str, Any] = {
         "payment_id": uuid4(),
         "order_id": uuid4(),
         "provider_key": f"{uuid4()}:charge_payment",
@@ -63,7 +64,7 @@ def charge_intent(method: str = "tok_ok", **changes) -> ChargeIntent:
 
 def refund_intent(gateway, method: str = "tok_ok", **changes) -> RefundIntent:
     charged = charge_intent(method)
-    fields = {
+    fields: dict[str, Any] = {
         "refund_id": uuid4(),
         "payment_id": charged.payment_id,
         "order_id": charged.order_id,

@@ -5,7 +5,7 @@ import pytest
 from providers.checks import check_providers
 
 
-def found(settings, **changes) -> list[str]:
+def found(settings, **changes) -> list[str | None]:
     settings.PROVIDERS = {"payments": settings.PROVIDERS["payments"] | changes}
     return [message.id for message in check_providers(None)]
 

@@ -208,15 +208,16 @@ def test_every_error_of_the_transport_maps_to_exactly_one_of_two():
 @pytest.mark.parametrize(
     ("reason", "kind"),
     [
-        (urllib3.exceptions.NewConnectionError(None, "refused"), Unavailable),
-        (urllib3.exceptions.NameResolutionError("host", None, OSError()), Unavailable),
-        (urllib3.exceptions.ConnectTimeoutError(), Unavailable),
-        (urllib3.exceptions.ProtocolError("reset"), OutcomeUnknown),
-        (urllib3.exceptions.ReadTimeoutError(None, "", ""), OutcomeUnknown),
-        (urllib3.exceptions.SSLError(), OutcomeUnknown),
-        (None, OutcomeUnknown),
+        (urllib3.exceptions.NewConnectionError, Unavailable),
+        (urllib3.exceptions.NameResolutionError, Unavailable),
+        (urllib3.exceptions.ConnectTimeoutError, Unavailable),
+        (urllib3.exceptions.ProtocolError, OutcomeUnknown),
+        (urllib3.exceptions.ReadTimeoutError, OutcomeUnknown),
+        (urllib3.exceptions.SSLError, OutcomeUnknown),
+        (urllib3.exceptions.ProxyError, OutcomeUnknown),
     ],
 )
 def test_a_connection_error_is_unavailable_only_when_there_was_no_connection(reason, kind):
-    error = requests.ConnectionError(urllib3.exceptions.MaxRetryError(None, "/", reason))
+    pool = urllib3.HTTPConnectionPool("127.0.0.1")
+    error = requests.ConnectionError(urllib3.exceptions.MaxRetryError(pool, "/", reason.__new__(reason)))
     assert type(from_transport(error)) is kind

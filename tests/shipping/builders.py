@@ -1,5 +1,6 @@
 """Shipments in the state a test begins with, made through the services."""
 
+from typing import Any
 from uuid import UUID, uuid4
 
 from django.db import transaction
@@ -10,7 +11,7 @@ from shipping.models import Shipment
 
 
 def request(order_id: UUID | None = None, **changes) -> services.ShipmentRequest:
-    fields = {
+    fields: dict[str, Any] = {
         "order_id": order_id or uuid7(),
         "saga_key": f"{uuid4()}:create_shipment",
         "lines": [("WIDGET", 2), ("GADGET", 1)],
