@@ -27,7 +27,7 @@ demo: .installed  ## Start everything, place two orders, end; status 0 when both
 
 .PHONY: test
 test: .installed  ## Run all tests on a Postgres and a Valkey of their own
-	$(VENV)/pytest -n 2 --dist loadgroup tests $(ARGS)
+	@exec $(VENV)/python -m pytest -n 2 --dist loadgroup tests $(ARGS)
 
 .PHONY: check
 check: .installed  ## Check format, lint, types, import rules, migrations, settings, locks and the compose file
@@ -35,8 +35,8 @@ check: .installed  ## Check format, lint, types, import rules, migrations, setti
 
 .PHONY: format
 format: .installed  ## Format the code and put imports in order
-	$(VENV)/ruff check --fix-only --quiet .
-	$(VENV)/ruff format .
+	@$(VENV)/python -m ruff check --fix-only --quiet .
+	@$(VENV)/python -m ruff format .
 
 .PHONY: lock
 lock: .installed  ## Write requirements*.txt from requirements*.in, with hashes (ARGS=--upgrade takes newer versions)
@@ -48,7 +48,7 @@ reset:  ## Forget the local databases, passwords, ports and logs
 
 .PHONY: .installed
 .installed:
-	@cmp -s requirements-dev.txt $(INSTALLED) || $(MAKE) --no-print-directory .install
+	@[ -x $(VENV)/python ] && cmp -s requirements-dev.txt $(INSTALLED) || $(MAKE) --no-print-directory .install
 
 .PHONY: .install
 .install:

@@ -11,15 +11,16 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 from local import lock
 from local.errors import LocalError
 from local.folder import PROJECT_DIR
 from local.pytest_servers import prepare_environment
 
-BIN = Path(sys.executable).parent
-MANAGE = (sys.executable, "manage.py")
+PYTHON = sys.executable
+# As modules, not by their scripts: those name the folder in which .venv was made, and a tree may be moved.
+IMPORT_LINTER = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+MANAGE = (PYTHON, "manage.py")
 
 # What a careful operator would set; `check --deploy` must then have nothing to say.
 PRODUCTION = {
@@ -58,20 +59,20 @@ def stale_locks() -> list[str]:
 
 def checks() -> list[Check]:
     return [
-        Check(name="format", command=(str(BIN / "ruff"), "format", "--check", "--quiet", ".")),
-        Check(name="lint", command=(str(BIN / "ruff"), "check", "--quiet", ".")),
-        Check(name="types", command=(str(BIN / "mypy"), "--no-error-summary", ".")),
-        Check(name="import rules", command=(str(BIN / "lint-imports"), "--no-cache")),
+        Check(name="format", command=(PYTHON, "-m", "ruff", "format", "--check", "--quiet", ".")),
+        Check(name="lint", command=(PYTHON, "-m", "ruff", "check", "--quiet", ".")),
+        Check(name="types", command=(PYTHON, "-m", "mypy", "--no-error-summary", ".")),
+        Check(name="import rules", command=(PYTHON, "-c", IMPORT_LINTER, "--no-cache")),
         Check(name="locks", ask=stale_locks),
         Check(
             name="compose file",
             command=(
-                *(str(BIN / "check-jsonschema"), "--builtin-schema", "vendor.compose-spec", "docker-compose.yml"),
+                *(PYTHON, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", "docker-compose.yml"),
                 *("--quiet",),
             ),
         ),
         Check(name="missing migrations", command=(*MANAGE, "makemigrations", "--check", "--dry-run")),
-        Check(name="safe migrations", command=(sys.executable, "-m", "local.migration_safety")),
+        Check(name="safe migrations", command=(PYTHON, "-m", "local.migration_safety")),
         Check(name="system checks", command=(*MANAGE, "check", "--fail-level", "WARNING")),
         Check(
             name="deployment checks",

@@ -2,13 +2,13 @@
 
 import sys
 import tomllib
-from pathlib import Path
 
+from local.checks import IMPORT_LINTER
 from tests.architecture.tree import APPS, DEPLOYED, ROOT, run
 
 
 def test_the_import_contracts_hold():
-    result = run(str(Path(sys.executable).parent / "lint-imports"), "--no-cache")
+    result = run(sys.executable, "-c", IMPORT_LINTER, "--no-cache")
 
     assert result.returncode == 0, result.stdout
 

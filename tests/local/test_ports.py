@@ -1,12 +1,14 @@
 """Ports are free, remembered, and never taken from somebody else."""
 
 import socket
+import subprocess
+import sys
 
 import pytest
 
 from local import ports
 from local.errors import PortTaken
-from local.folder import Folder
+from local.folder import PROJECT_DIR, Folder
 
 
 @pytest.fixture
@@ -49,6 +51,21 @@ def test_the_first_port_is_taken_when_it_is_free(folder, taken_port):
 def test_a_port_asked_for_by_name_is_refused_in_a_sentence_when_it_is_taken(taken_port):
     with pytest.raises(PortTaken, match=f"Port {taken_port} is taken by another program: free it, or set WEB_PORT"):
         ports.insist(taken_port, variable="WEB_PORT")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the second copy fails to bind and says so")
+def test_a_second_copy_that_starts_at_the_same_moment_chooses_another_port(folder, tmp_path):
+    first = ports.choose(folder, "web", first=20_000)
+    other = (
+        f"from pathlib import Path; from local import ports; from local.folder import PROJECT_DIR, Folder; import sys; "
+        f"print(ports.choose(Folder(Path(sys.argv[1])), 'web', first={first}))"
+    )
+    (tmp_path / "other").mkdir()
+
+    told = subprocess.check_output([sys.executable, "-c", other, str(tmp_path / "other")], cwd=PROJECT_DIR, text=True)
+
+    assert ports.is_free(first)
+    assert int(told) != first
 
 
 def test_an_unreadable_memory_of_ports_is_no_hindrance(folder):
