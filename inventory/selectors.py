@@ -2,12 +2,12 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from uuid import UUID
 
+from django.db import connection
 from django.db.models import F, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
-from .models import ProductPrice, Reservation, StockItem
+from .models import ProductPrice, StockItem
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,12 +17,19 @@ class Price:
     unit_price_minor: int
 
 
+# Unique indexes on sku, and on (product, currency). In plain SQL because every POST /orders waits for it.
+PRICES = """
+SELECT product.sku, price.unit_price_minor
+FROM inventory_product product JOIN inventory_productprice price ON price.product_id = product.id
+WHERE product.sku = ANY(%s) AND product.active AND price.currency = %s
+"""
+
+
 def prices(skus: Collection[str], currency: str) -> dict[str, Price]:
     """The unit prices of these products in this currency, by SKU; one that is not sold so is left out."""
-    rows = ProductPrice.objects.filter(
-        product__sku__in=list(skus), product__active=True, currency=currency
-    ).values_list("product__sku", "unit_price_minor")
-    return {sku: Price(sku=sku, currency=currency, unit_price_minor=minor) for sku, minor in rows}
+    with connection.cursor() as cursor:
+        cursor.execute(PRICES, [list(skus), currency])
+        return {sku: Price(sku=sku, currency=currency, unit_price_minor=minor) for sku, minor in cursor.fetchall()}
 
 
 def catalogue(*, currency: str | None = None) -> QuerySet[ProductPrice]:
@@ -36,8 +43,3 @@ def catalogue(*, currency: str | None = None) -> QuerySet[ProductPrice]:
         name=F("product__name"),
         available=Coalesce(Subquery(available.values("free")), 0),
     ).order_by("product__sku", "currency")
-
-
-def reservations_of(order_id: UUID) -> QuerySet[Reservation]:
-    """An order's reservations, in SKU order."""
-    return Reservation.objects.filter(order_id=order_id).order_by("sku")
