@@ -26,7 +26,7 @@ COPY notifications notifications
 COPY outbox outbox
 COPY idempotency idempotency
 COPY providers providers
-RUN SECRET_KEY=only-for-collecting-files LOCAL_TOOLS=0 python manage.py collectstatic --no-input --verbosity 0
+RUN env -u PROMETHEUS_MULTIPROC_DIR SECRET_KEY=only-for-collecting-files LOCAL_TOOLS=0 python manage.py collectstatic --no-input --verbosity 0
 USER 10001
 EXPOSE 8000
 ENTRYPOINT ["/app/deploy/entrypoint"]
