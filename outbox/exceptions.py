@@ -8,7 +8,8 @@ OutboxError
 ├── RetryLater            raised by a consumer: not now; the attempt is given back
 ├── CallOverstayed        a remote call that outlived its total deadline: its outcome is unknown
 ├── DestinationUnavailable  raised by a transport: the destination as a whole is in trouble
-└── MessageRejected       raised by a transport: this message can never be sent
+├── MessageRejected       raised by a transport: this message can never be sent
+└── VerbRefused           an operator's verb that the message's state does not allow
 """
 
 from datetime import timedelta
@@ -55,3 +56,7 @@ class DestinationUnavailable(OutboxError):
 
 class MessageRejected(OutboxError):
     """The destination will never take this message (malformed, too large)."""
+
+
+class VerbRefused(OutboxError):
+    """The message's state does not allow this verb."""

@@ -72,6 +72,10 @@ class OutboxMessage(models.Model):
     objects = OutboxMessageQuerySet.as_manager()
 
     class Meta:
+        permissions = [
+            ("requeue_outboxmessage", "Can make a dead, done or skipped message due again"),
+            ("skip_outboxmessage", "Can end a message undone"),
+        ]
         # due_at, attempts and epoch stand in no index, so that claims stay heap-only (HOT) updates.
         indexes = [
             models.Index(fields=["destination", "id"], name="outbox_open", condition=Q(state="open")),
@@ -124,6 +128,26 @@ class InboxMessage(models.Model):
         return f"{self.consumer} has {self.message_id}"
 
 
+class InboxEntry(models.Model):
+    """An inbox row as the admin can show it: Django's admin refuses a composite primary key, so a view adds one.
+
+    The view only puts a text beside the columns: filtering by consumer or message id still uses the table's own key.
+    """
+
+    id = models.TextField(primary_key=True)
+    consumer = models.CharField(max_length=100)
+    message_id = models.UUIDField()
+    received_at = models.DateTimeField()
+
+    class Meta:
+        managed = False
+        default_permissions = ("view",)
+        verbose_name = "inbox message"
+
+    def __str__(self) -> str:
+        return self.id
+
+
 class Destination(models.Model):
     """One destination's bell and breaker: rings under way, and until when nothing of it is claimed.
 
@@ -137,6 +161,9 @@ class Destination(models.Model):
     paused_until = models.DateTimeField(null=True)
     pauses = models.IntegerField(default=0)
     pause_reason = models.CharField(max_length=LAST_ERROR_MAX_CHARACTERS, default="", blank=True)
+
+    class Meta:
+        permissions = [("resume_destination", "Can end a destination's pause")]
 
     def __str__(self) -> str:
         return self.name

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db import connection, models, transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -40,14 +40,15 @@ def act(*, who: Person, verb: str, target: models.Model | tuple[str, str], reaso
 def requeue(keys: Sequence[UUID], *, who: Person, reason: str, sent: bool = False) -> int:
     """Makes dead (with `sent`, also done or skipped) messages due again with all their attempts; returns how many.
 
-    Consumers that have handled a message ignore it (I5). What was parked behind it becomes due too.
+    Consumers that have handled a message ignore it (I5). What was parked behind it becomes due too. A saga's message is
+    left alone: the saga waits for another one by now, and its own verbs (retry) make the next (I6).
     """
     states = [OutboxMessage.State.DEAD]
     if sent:
         states += [OutboxMessage.State.DONE, OutboxMessage.State.SKIPPED]
     return _change(
         keys,
-        states,
+        Q(state__in=states, order_free=False),
         {"state": OutboxMessage.State.OPEN, "due_at": Now(), "attempts": 0, "finished_at": None, "claimed_at": None},
         who=who,
         verb="requeue",
@@ -56,10 +57,13 @@ def requeue(keys: Sequence[UUID], *, who: Person, reason: str, sent: bool = Fals
 
 
 def skip(keys: Sequence[UUID], *, who: Person, reason: str) -> int:
-    """Ends open or dead messages undone, so that what waits behind them goes on; returns how many."""
+    """Ends open or dead messages undone, so that what waits behind them goes on; returns how many.
+
+    A message that a saga waits for is left alone (I11): skipping the step is the saga's verb.
+    """
     return _change(
         keys,
-        [OutboxMessage.State.DEAD, OutboxMessage.State.OPEN],
+        Q(state=OutboxMessage.State.DEAD) | Q(state=OutboxMessage.State.OPEN, order_free=False),
         {"state": OutboxMessage.State.SKIPPED, "finished_at": Now(), "claimed_at": None},
         who=who,
         verb="skip",
@@ -70,7 +74,7 @@ def skip(keys: Sequence[UUID], *, who: Person, reason: str) -> int:
 @transaction.atomic
 def _change(
     keys: Sequence[UUID],
-    states: Sequence[str],
+    eligible: Q,
     changes: dict[str, Any],
     *,
     who: Person,
@@ -79,7 +83,7 @@ def _change(
 ) -> int:
     rows = list(
         OutboxMessage.objects.select_for_update()
-        .filter(key__in=keys, state__in=states)
+        .filter(eligible, key__in=keys)
         .order_by("key")
         .values_list("key", "destination")
     )
@@ -120,12 +124,15 @@ def withdraw(message_id: UUID) -> None:
     )
 
 
-def resume_destination(name: str, *, who: Person, reason: str) -> None:
-    """Ends a destination's pause by hand: what is due is tried at once."""
+def resume_destination(name: str, *, who: Person, reason: str) -> bool:
+    """Ends a destination's pause by hand, so that what is due is tried at once; False when it is not paused."""
     with transaction.atomic():
-        Destination.objects.filter(name=name).update(paused_until=None, pauses=0, pause_reason="")
+        paused = Destination.objects.filter(Q(paused_until__isnull=False) | Q(pauses__gt=0), name=name)
+        if not paused.update(paused_until=None, pauses=0, pause_reason=""):
+            return False
         act(who=who, verb="resume", target=("destination", name), reason=reason)
     wakeup.after_commit({name})
+    return True
 
 
 def park() -> int:

@@ -6,10 +6,11 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Q, QuerySet
+from django.db.models import Case, CharField, Exists, F, OuterRef, Q, QuerySet, TextChoices, Value, When
 from django.db.models.functions import Now
 
-from .models import OutboxMessage
+from . import routing
+from .models import Destination, InboxMessage, OutboxMessage
 
 # Index outbox_open and outbox_dead: only unfinished rows are read.
 STATUS = """
@@ -25,6 +26,38 @@ FROM outbox_outboxmessage m LEFT JOIN outbox_destination d ON d.name = m.destina
 WHERE m.state IN ('open', 'dead')
 GROUP BY m.destination ORDER BY m.destination
 """
+
+# Every consumer's newest rows by its own part of the primary key (consumer, message_id), then the newest of those:
+# there is no index on message_id alone, and no sort of the table. The walk over the consumers is one probe for each.
+INBOX_PAGE = """
+WITH RECURSIVE known AS (
+    (SELECT consumer FROM outbox_inboxmessage ORDER BY consumer LIMIT 1)
+    UNION ALL
+    SELECT (SELECT i.consumer FROM outbox_inboxmessage i WHERE i.consumer > known.consumer ORDER BY i.consumer LIMIT 1)
+    FROM known WHERE known.consumer IS NOT NULL
+)
+SELECT page.consumer, page.message_id, page.received_at
+FROM known CROSS JOIN LATERAL (
+    SELECT i.* FROM outbox_inboxmessage i
+    WHERE i.consumer = known.consumer
+      AND (%(message_id)s::uuid IS NULL OR i.message_id = %(message_id)s)
+      AND (%(below_id)s::uuid IS NULL OR (i.message_id, i.consumer) < (%(below_id)s, %(below_consumer)s))
+    ORDER BY i.message_id DESC LIMIT %(limit)s
+) page
+WHERE %(consumer)s::text IS NULL OR known.consumer = %(consumer)s
+ORDER BY page.message_id DESC, page.consumer DESC LIMIT %(limit)s
+"""
+CONSUMERS = INBOX_PAGE[: INBOX_PAGE.index(")\nSELECT page")] + ") SELECT consumer FROM known WHERE consumer IS NOT NULL"
+
+
+class Reading(TextChoices):
+    """What an open message is doing; of any other, its state says all."""
+
+    DUE = "due"
+    RUNNING = "running"
+    SCHEDULED = "scheduled"
+    BACKING_OFF = "backing_off", "backing off"
+    PARKED = "parked"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +95,78 @@ def status() -> list[DestinationStatus]:
 def stuck(messages: QuerySet[OutboxMessage]) -> QuerySet[OutboxMessage]:
     """Those that need a look: dead, or open and failed at least once."""
     return messages.filter(Q(state="dead") | Q(state="open", attempts__gt=0, last_error__gt=""))
+
+
+def with_readings(messages: QuerySet[OutboxMessage]) -> QuerySet[OutboxMessage]:
+    """The same messages, each with its `reading`: what an open one is doing, else its state.
+
+    Index outbox_unfinished_by_aggregate answers whether an open message stands behind another.
+    """
+    ahead = OutboxMessage.objects.filter(
+        destination=OuterRef("destination"),
+        aggregate_id=OuterRef("aggregate_id"),
+        id__lt=OuterRef("id"),
+        state__in=[OutboxMessage.State.OPEN, OutboxMessage.State.DEAD],
+        order_free=False,
+    )
+    return messages.annotate(
+        reading=Case(
+            When(~Q(state=OutboxMessage.State.OPEN), then=F("state")),
+            When(claimed_at__isnull=False, due_at__gt=Now(), then=Value(Reading.RUNNING)),
+            When(Q(order_free=False) & Exists(ahead), then=Value(Reading.PARKED)),
+            When(due_at__lte=Now(), then=Value(Reading.DUE)),
+            When(Q(attempts__gt=0) | Q(last_error__gt=""), then=Value(Reading.BACKING_OFF)),
+            default=Value(Reading.SCHEDULED),
+            output_field=CharField(),
+        )
+    )
+
+
+def reads(messages: QuerySet[OutboxMessage], reading: str) -> QuerySet[OutboxMessage]:
+    """The open messages of one reading; index outbox_open keeps this to the unfinished ones."""
+    return with_readings(messages.filter(state=OutboxMessage.State.OPEN)).filter(reading=reading)
+
+
+def find(message_id: UUID) -> list[OutboxMessage]:
+    """A message's rows, one per destination, each with its reading."""
+    return list(with_readings(OutboxMessage.objects.filter(message_id=message_id)).order_by("key"))
+
+
+def destinations() -> list[str]:
+    """The destinations of this code, and those that some code has rung before."""
+    known = {destination.name for destination in [*routing.all_inside(), *routing.all_outside()]}
+    return sorted(known | set(Destination.objects.values_list("name", flat=True)))
+
+
+def inbox_consumers() -> list[str]:
+    """The consumers that have rows in the inbox: one probe of the primary key for each."""
+    with connection.cursor() as cursor:
+        cursor.execute(CONSUMERS)
+        return [name for (name,) in cursor.fetchall()]
+
+
+def inbox_page(
+    *,
+    consumer: str | None = None,
+    message_id: UUID | None = None,
+    below: tuple[UUID, str] | None = None,
+    limit: int,
+) -> list[InboxMessage]:
+    """Inbox rows, newest message first, below (message id, consumer)."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            INBOX_PAGE,
+            {
+                "consumer": consumer,
+                "message_id": message_id,
+                "below_id": below[0] if below else None,
+                "below_consumer": below[1] if below else None,
+                "limit": limit,
+            },
+        )
+        return [
+            InboxMessage(consumer=row[0], message_id=row[1], received_at=row[2]) for row in cursor.fetchall()
+        ]
 
 
 def due(messages: QuerySet[OutboxMessage]) -> QuerySet[OutboxMessage]:

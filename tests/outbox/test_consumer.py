@@ -1,70 +1,27 @@
 """One ring, one claim, one transaction: what a consumer's batch guarantees."""
 
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import ClassVar
 from uuid import uuid4
 
 import pytest
-from django.db import transaction
+from django.db import DatabaseError, OperationalError, connection
+from django.utils import timezone
 
 from outbox import consumer as consumers
-from outbox import routing
-from outbox.exceptions import Hopeless, NotInTransaction, RetryLater
-from outbox.models import InboxMessage, OutboxMessage
-from outbox.publisher import publish
-from outbox.registry import Event
+from outbox import operations, telemetry
+from outbox.exceptions import Hopeless, RetryLater
+from outbox.models import Destination, InboxMessage, OutboxMessage
+from tests.support.crash import Crash, crash_after
+from tests.support.told import CONSUMER, claim, consuming, make_due, row, states, tell, waits_seconds
 
 
-@dataclass(frozen=True, kw_only=True)
-class Told(Event):
-    type: ClassVar[str] = "test.told.v1"
-    aggregate_type: ClassVar[str] = "test"
-    text: str
-
-
-class Ledger:
-    """What the consumer did, and what it should raise."""
-
-    def __init__(self) -> None:
-        self.batches: list[list[str]] = []
-        self.raises: dict[str, Exception] = {}
-
-    def __call__(self, messages):
-        self.batches.append([message.payload["text"] for message in messages])
-        for message in messages:
-            if error := self.raises.get(message.payload["text"]):
-                raise error
-
-
-@pytest.fixture
-def ledger(monkeypatch):
-    monkeypatch.setattr(routing, "_inside", {})
-    monkeypatch.setattr("outbox.bell._send", lambda destination: True)
-    ledger = Ledger()
-    consumers.consumer("test.consumer", event=Told)(ledger)
-    return ledger
-
-
-def tell(text, *, aggregate_id=None, sequence=1, **options):
-    aggregate_id = aggregate_id or uuid4()
-    with transaction.atomic():
-        return publish(
-            Told(text=text), aggregate_id=aggregate_id, sequence=sequence, correlation_id=aggregate_id, **options
-        )
-
-
-def make_due():
-    OutboxMessage.objects.filter(state="open").update(due_at="2020-01-01T00:00:00Z")
-
-
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db
 class TestDeliver:
     def test_takes_everything_due_as_one_batch(self, ledger):
         for text in "abc":
             tell(text)
 
-        assert consumers.deliver("test.consumer") == 3
+        assert consumers.deliver(CONSUMER) == 3
 
         assert ledger.batches == [["a", "b", "c"]]
         assert set(OutboxMessage.objects.values_list("state", "attempts")) == {("done", 1)}
@@ -76,8 +33,8 @@ class TestDeliver:
         tell("second", aggregate_id=order, sequence=2)
         ledger.raises["first"] = RetryLater(timedelta(hours=1))
 
-        consumers.deliver("test.consumer")
-        consumers.deliver("test.consumer")
+        consumers.deliver(CONSUMER)
+        consumers.deliver(CONSUMER)
 
         assert ledger.batches == [["first"]]
         assert OutboxMessage.objects.get(sequence=1).attempts == 0
@@ -87,7 +44,7 @@ class TestDeliver:
             tell(text)
         ledger.raises["b"] = RuntimeError("broken")
 
-        while consumers.deliver("test.consumer"):
+        while consumers.deliver(CONSUMER):
             pass
 
         assert ledger.batches == [["a", "b", "c"], ["a"], ["b"], ["c"]]
@@ -100,7 +57,7 @@ class TestDeliver:
         tell("never")
         ledger.raises["never"] = Hopeless("no such order")
 
-        consumers.deliver("test.consumer")
+        consumers.deliver(CONSUMER)
 
         row = OutboxMessage.objects.get()
         assert (row.state, row.attempts, row.last_error) == ("dead", 1, "Hopeless: no such order")
@@ -112,32 +69,218 @@ class TestDeliver:
 
         for _ in range(12):
             make_due()
-            consumers.deliver("test.consumer")
+            consumers.deliver(CONSUMER)
 
         assert len(ledger.batches) == 10
         assert OutboxMessage.objects.get().state == "dead"
 
     def test_ignores_what_it_has_handled_before(self, ledger):
         tell("once")
-        consumers.deliver("test.consumer")
+        consumers.deliver(CONSUMER)
         OutboxMessage.objects.update(state="open", finished_at=None, attempts=0, due_at="2020-01-01T00:00:00Z")
 
-        consumers.deliver("test.consumer")
+        consumers.deliver(CONSUMER)
 
         assert ledger.batches == [["once"]]
         assert OutboxMessage.objects.get().state == "done"
 
     def test_leaves_a_scheduled_message_until_its_time(self, ledger):
-        from django.utils import timezone
-
         tell("later", scheduled_for=timezone.now() + timedelta(hours=1))
 
-        assert consumers.deliver("test.consumer") == 0
+        assert consumers.deliver(CONSUMER) == 0
         assert ledger.batches == []
 
 
-@pytest.mark.django_db(transaction=True)
-def test_publish_outside_a_transaction_is_an_error(ledger):
-    with pytest.raises(NotInTransaction):
-        publish(Told(text="x"), aggregate_id=uuid4(), sequence=1, correlation_id=uuid4())
-    assert OutboxMessage.objects.count() == 0
+@pytest.mark.django_db
+class TestOneTransaction:
+    def test_s8_a_crash_after_the_inbox_insert_loses_nothing(self, ledger, monkeypatch):
+        """S8: finish, inbox row and effect commit together or not at all."""
+        tell("a")
+        monkeypatch.setattr("outbox.consumer.begin", crash_after(consumers.begin))
+
+        with pytest.raises(Crash):
+            consumers.deliver(CONSUMER)
+        assert (ledger.batches, InboxMessage.objects.count(), states()) == ([], 0, {"a": "open"})
+
+        make_due()
+        consumers.deliver(CONSUMER)
+        assert (ledger.texts, states()) == (["a"], {"a": "done"})
+
+    def test_i5_a_second_delivery_has_no_second_effect(self, ledger):
+        """I5: one effect per consumer and message, even of one that is sent again by hand."""
+        tell("a")
+        consumers.deliver(CONSUMER)
+        before = telemetry.INBOX_DUPLICATES.labels(CONSUMER)._value.get()
+
+        assert operations.requeue([row("a").key], who=None, reason="to see", sent=True) == 1
+        consumers.deliver(CONSUMER)
+
+        assert (ledger.texts, states()) == (["a"], {"a": "done"})
+        assert telemetry.INBOX_DUPLICATES.labels(CONSUMER)._value.get() == before + 1
+
+    def test_i5_two_consumers_of_one_event_handle_it_once_each(self, ledger):
+        """I5: the inbox is kept per consumer."""
+        other = consuming(type(ledger)(), "test.other")
+        tell("a")
+
+        for name in (CONSUMER, "test.other", CONSUMER, "test.other"):
+            consumers.deliver(name)
+
+        assert (ledger.texts, other.texts) == (["a"], ["a"])
+
+    def test_i6_what_another_claim_took_over_is_left_out_of_the_batch(self, ledger, monkeypatch):
+        """I6: a frozen worker wakes up after its claim; the one that took over has its effect, once."""
+        tell("a")
+        tell("b")
+        frozen = claim()
+        make_due()
+        consumers.deliver(CONSUMER)
+        consumers.deliver(CONSUMER)
+        assert sorted(ledger.texts) == ["a", "b"]
+
+        consumers.handle(consumers.routing.inside(CONSUMER), frozen, ledger)
+
+        assert sorted(ledger.texts) == ["a", "b"]
+
+    def test_what_an_effect_publishes_is_undone_with_it(self, rings):
+        def effect(messages):
+            if messages[0].payload["text"] == "cause":
+                tell("consequence")
+                raise RuntimeError
+
+        consuming(effect)
+        tell("cause")
+
+        consumers.deliver(CONSUMER)
+
+        assert states() == {"cause": "open"}
+
+    def test_what_an_effect_publishes_names_its_cause_and_is_rung(self, rings):
+        def effect(messages):
+            if messages[0].payload["text"] == "cause":
+                tell("consequence")
+
+        consuming(effect)
+        message_id = tell("cause")
+        del rings[:]
+
+        consumers.deliver(CONSUMER)
+
+        assert row("consequence").headers["causationId"] == str(message_id)
+        assert rings == [CONSUMER]
+
+
+@pytest.mark.django_db
+class TestFailure:
+    @pytest.mark.parametrize("trouble", ["DeadlockDetected", "LockNotAvailable", "AdminShutdown"])
+    def test_trouble_of_the_database_is_no_messages_fault(self, ledger, trouble):
+        import psycopg.errors
+
+        tell("a")
+        tell("b")
+        error = OperationalError("gone")
+        error.__cause__ = getattr(psycopg.errors, trouble)()
+        ledger.raises["a"] = error
+
+        consumers.deliver(CONSUMER)
+
+        assert set(OutboxMessage.objects.values_list("state", "attempts")) == {("open", 0)}
+        assert 0 < waits_seconds(row("a")) <= 1
+
+    def test_a_statement_that_took_too_long_is_the_messages_own(self, ledger):
+        def effect(messages):
+            with connection.cursor() as cursor:
+                cursor.execute("SET LOCAL statement_timeout = '20ms'; SELECT pg_sleep(1)")
+
+        consuming(effect, "test.slow")
+        tell("a")
+
+        consumers.deliver("test.slow")
+
+        slow = OutboxMessage.objects.get(destination="test.slow")
+        assert (slow.attempts, slow.state) == (1, "open")
+        assert slow.last_error.startswith("OperationalError: canceling statement")
+
+    def test_an_error_of_sql_does_not_keep_the_rest_of_the_batch_from_its_effect(self, rings):
+        done = []
+
+        def effect(messages):
+            for message in messages:
+                if message.payload["text"] == "bad":
+                    connection.cursor().execute("SELECT 1/0")
+                done.append(message.payload["text"])
+
+        consuming(effect)
+        for text in ("a", "bad", "b"):
+            tell(text)
+        while consumers.deliver(CONSUMER):
+            pass
+
+        assert states() == {"a": "done", "bad": "open", "b": "done"}
+        assert done == ["a", "a", "b"]
+        assert issubclass(DatabaseError, Exception)
+
+    def test_s7_a_failed_row_keeps_its_identity_and_its_history(self, ledger):
+        """S7: backoff has jitter; a failed row keeps identity, attempts and its last error."""
+        message_id = tell("a")
+        key = row("a").key
+        ledger.raises["a"] = RuntimeError("first\x00 line\nsecond")
+
+        consumers.deliver(CONSUMER)
+
+        failed = row("a")
+        assert (failed.key, failed.message_id, failed.attempts, failed.epoch) == (key, message_id, 1, 1)
+        assert failed.last_error == "RuntimeError: first line second"
+        assert failed.claimed_at is None
+        assert waits_seconds(failed) <= 2
+
+        ledger.raises["a"] = RetryLater(timedelta(seconds=5))
+        make_due()
+        consumers.deliver(CONSUMER)
+        assert row("a").attempts == 1
+
+    def test_an_orderly_retry_gives_the_attempt_back(self, ledger):
+        tell("a")
+        ledger.raises["a"] = RetryLater(timedelta(hours=1), "not yet")
+
+        for _ in range(15):
+            make_due()
+            consumers.deliver(CONSUMER)
+
+        assert (row("a").attempts, row("a").state) == (0, "open")
+        assert 3_500 < waits_seconds(row("a")) <= 3_600
+
+    def test_a_dead_message_is_told_to_whoever_subscribes(self, ledger, outside):
+        outside(ops={"BACKEND": "outbox.transports.console.ConsoleTransport", "TYPES": ["message.*"]})
+        message_id = tell("never")
+        ledger.raises["never"] = Hopeless("no such order")
+
+        consumers.deliver(CONSUMER)
+
+        [event] = OutboxMessage.objects.filter(destination="ops")
+        assert event.type == "message.dead.v1"
+        assert event.payload["messageId"] == str(message_id)
+        assert event.payload["reason"] == "Hopeless: no such order"
+
+
+@pytest.mark.django_db
+def test_a_paused_destination_claims_nothing(ledger):
+    Destination.objects.create(name=CONSUMER, paused_until=timezone.now() + timedelta(minutes=1))
+    tell("a")
+
+    assert consumers.deliver(CONSUMER) == 0
+    assert (row("a").attempts, ledger.batches) == (0, [])
+
+
+@pytest.mark.django_db
+def test_s16_a_scheduled_message_waits_and_a_hopeless_one_never_loops(ledger):
+    """S16, as far as it concerns destinations inside."""
+    tell("later", scheduled_for=timezone.now() + timedelta(hours=1))
+    tell("never")
+    ledger.raises["never"] = Hopeless("never")
+
+    for _ in range(5):
+        consumers.deliver(CONSUMER)
+
+    assert ledger.batches == [["never"]]
+    assert states() == {"later": "open", "never": "dead"}

@@ -1,0 +1,258 @@
+"""Outbox, inbox, destinations, heartbeats and operator acts in the admin: read-only, with the operator's verbs."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Now
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.safestring import SafeString
+
+from . import operations, selectors
+from .exceptions import VerbRefused
+from .models import Destination, Heartbeat, InboxEntry, OperatorAct, OutboxMessage
+from .operations import Person
+from .operator_admin import OperatorAdmin, ReasonForm, Verb
+from .read_only_admin import ReadOnlyAdmin, acts_link, joined, list_link, page_link, pretty_json
+
+# Whose page an aggregate has, by name only: the outbox knows no domain.
+PAGES = {
+    "order": "orders_order",
+    "payment": "payments_payment",
+    "shipment": "shipping_shipment",
+    "saga": "sagas_saga",
+    "message": "outbox_outboxmessage",
+}
+LISTS = {"reservation": "inventory_reservation"}
+SAGA_PAGE = "A saga waits for this message, or did: use the saga's own verbs."
+
+
+class RequeueForm(ReasonForm):
+    sent = forms.BooleanField(
+        required=False,
+        label="Also messages that are done or skipped",
+        help_text="A consumer that has handled the message ignores it; a destination outside gets it again.",
+    )
+
+
+def requeue(key: UUID, *, who: Person, reason: str, sent: bool) -> bool:
+    _refuse_sagas(key, states=list(OutboxMessage.State))
+    return operations.requeue([key], who=who, reason=reason, sent=sent) > 0
+
+
+def skip(key: UUID, *, who: Person, reason: str) -> bool:
+    _refuse_sagas(key, states=[OutboxMessage.State.OPEN])
+    return operations.skip([key], who=who, reason=reason) > 0
+
+
+def _refuse_sagas(key: UUID, *, states: Sequence[str]) -> None:
+    if OutboxMessage.objects.filter(key=key, order_free=True, state__in=states).exists():
+        raise VerbRefused(SAGA_PAGE)
+
+
+class StuckFilter(admin.SimpleListFilter):
+    title = "stuck"
+    parameter_name = "stuck"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("true", "Dead, or failed and not yet done")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[OutboxMessage]) -> QuerySet[OutboxMessage]:
+        return selectors.stuck(queryset) if self.value() == "true" else queryset
+
+
+class ReadingFilter(admin.SimpleListFilter):
+    title = "reading of an open one"
+    parameter_name = "reading"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(str(value), str(label)) for value, label in selectors.Reading.choices]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[OutboxMessage]) -> QuerySet[OutboxMessage]:
+        reading = self.value()
+        return selectors.reads(queryset, reading) if reading in selectors.Reading.values else queryset
+
+
+class DestinationFilter(admin.SimpleListFilter):
+    title = "destination"
+    parameter_name = "destination"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(name, name) for name in selectors.destinations()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[OutboxMessage]) -> QuerySet[OutboxMessage]:
+        return queryset.filter(destination=self.value()) if self.value() else queryset
+
+
+@admin.register(OutboxMessage)
+class OutboxMessageAdmin(OperatorAdmin):
+    list_display = (
+        "key", "type", "destination", "state", "reading", "aggregate", "attempts", "created_at", "due_at", "last_error",
+    )  # fmt: skip
+    list_filter = (StuckFilter, "state", ReadingFilter, DestinationFilter)
+    # Indexes: the primary key, one_row_per_message_and_destination, one_message_per_aggregate_sequence_and_destination.
+    search_fields = ("key", "message_id", "aggregate_id")
+    search_help_text = "Keys, message ids or aggregate ids (order, saga, payment, shipment), in full."
+    fieldsets = (
+        (None, {"fields": ("type", "destination", "state", "reading", "aggregate", "correlation", "related")}),
+        ("Times", {"fields": ("created_at", "scheduled_for", "due_at", "claimed_at", "finished_at")}),
+        ("Attempts", {"fields": ("attempts", "epoch", "last_error")}),
+        ("Content", {"fields": ("content", "envelope")}),
+        ("Identity", {"fields": ("key", "message_id", "id", "sequence", "order_free")}),
+    )
+    verbs = (
+        Verb(
+            name="requeue",
+            label="Requeue",
+            permission="outbox.requeue_outboxmessage",
+            explanation="Makes dead messages due at once, with all their attempts; what waits behind them goes on.",
+            perform=requeue,
+            form=RequeueForm,
+        ),
+        Verb(
+            name="skip",
+            label="Skip",
+            permission="outbox.skip_outboxmessage",
+            explanation="Ends open or dead messages undone: their effect never happens. What waits behind them goes on.",
+            perform=skip,
+        ),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[OutboxMessage]:
+        return selectors.with_readings(super().get_queryset(request))
+
+    @admin.display(description="reading")
+    def reading(self, message: OutboxMessage) -> str:
+        return str(getattr(message, "reading", "")).replace("_", " ")
+
+    @admin.display(description="aggregate")
+    def aggregate(self, message: OutboxMessage) -> SafeString | str:
+        text = f"{message.aggregate_type} {message.aggregate_id}"
+        if page := PAGES.get(message.aggregate_type):
+            return page_link(page, message.aggregate_id, text)
+        if rows := LISTS.get(message.aggregate_type):
+            return list_link(rows, text, q=message.aggregate_id)
+        return text
+
+    @admin.display(description="correlation (order)")
+    def correlation(self, message: OutboxMessage) -> SafeString | str:
+        return page_link("orders_order", message.correlation_id)
+
+    @admin.display(description="related")
+    def related(self, message: OutboxMessage) -> SafeString:
+        return joined(
+            list_link("outbox_outboxmessage", "other destinations", q=message.message_id),
+            list_link("outbox_outboxmessage", "messages of the aggregate", q=message.aggregate_id),
+            list_link("outbox_inboxentry", "inbox", q=message.message_id),
+            acts_link("outboxmessage", message.key),
+        )
+
+    @admin.display(description="payload")
+    def content(self, message: OutboxMessage) -> SafeString:
+        return pretty_json(message.payload)
+
+    @admin.display(description="headers")
+    def envelope(self, message: OutboxMessage) -> SafeString:
+        return pretty_json(message.headers)
+
+
+class ConsumerFilter(admin.SimpleListFilter):
+    """One consumer at a time: the primary key gives the newest rows of one, not of all."""
+
+    title = "consumer"
+    parameter_name = "consumer"
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        if self.value() is None and self.lookup_choices:
+            self.used_parameters[self.parameter_name] = self.lookup_choices[0][0]
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(name, name) for name in selectors.inbox_consumers()]
+
+    def choices(self, changelist: Any) -> Any:
+        return list(super().choices(changelist))[1:]  # without "All"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[InboxEntry]) -> QuerySet[InboxEntry]:
+        if request.GET.get("q", "").strip() and self.parameter_name not in request.GET:
+            return queryset.filter(consumer__in=[name for name, _ in self.lookup_choices])
+        return queryset.filter(consumer=self.value() or "")
+
+
+@admin.register(InboxEntry)
+class InboxEntryAdmin(ReadOnlyAdmin):
+    """A list only: a row says no more than it shows there."""
+
+    list_display = ("consumer", "message", "received_at")
+    list_display_links = None
+    list_filter = (ConsumerFilter,)
+    search_fields = ("message_id",)
+    search_help_text = "Message ids, in full; of all consumers."
+    ordering = ("-message_id", "-id")
+
+    @admin.display(description="message")
+    def message(self, row: InboxEntry) -> SafeString | str:
+        return list_link("outbox_outboxmessage", str(row.message_id), q=row.message_id)
+
+
+@admin.register(Destination)
+class DestinationAdmin(OperatorAdmin):
+    list_display = ("name", "is_paused", "paused_until", "pauses", "pause_reason", "slots", "rings", "messages")
+    search_fields = ("name",)
+    ordering = ("name",)
+    readonly_fields = ("messages",)
+    verbs = (
+        Verb(
+            name="resume",
+            label="End the pause",
+            permission="outbox.resume_destination",
+            explanation="Ends the pause by hand: what is due is tried at once. It pauses again if it still fails.",
+            perform=operations.resume_destination,
+        ),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Destination]:
+        return super().get_queryset(request).annotate(is_paused=Q(paused_until__gt=Now()))
+
+    @admin.display(description="paused", boolean=True)
+    def is_paused(self, destination: Destination) -> bool:
+        return bool(getattr(destination, "is_paused", False))
+
+    @admin.display(description="messages")
+    def messages(self, destination: Destination) -> SafeString:
+        return joined(
+            list_link("outbox_outboxmessage", "open", destination=destination.name, state__exact="open"),
+            list_link("outbox_outboxmessage", "dead", destination=destination.name, state__exact="dead"),
+            acts_link("destination", destination.name),
+        )
+
+
+@admin.register(Heartbeat)
+class HeartbeatAdmin(ReadOnlyAdmin):
+    list_display = ("process", "kind", "seen_at", "age")
+    list_filter = ("kind",)
+    ordering = ("process",)
+
+    @admin.display(description="seconds ago")
+    def age(self, heartbeat: Heartbeat) -> int:
+        return round((timezone.now() - heartbeat.seen_at).total_seconds())
+
+
+@admin.register(OperatorAct)
+class OperatorActAdmin(ReadOnlyAdmin):
+    list_display = ("acted_at", "who", "verb", "target_type", "target", "reason")
+    list_filter = ("verb", "target_type")
+    list_select_related = ("who",)
+    search_fields = ("target_id", "who__username")
+    search_help_text = "A target's id, or a user name, in full."
+    readonly_fields = ("target",)
+
+    @admin.display(description="target")
+    def target(self, act: OperatorAct) -> SafeString | str:
+        pages = {**PAGES, "outboxmessage": "outbox_outboxmessage", "destination": "outbox_destination"}
+        page = pages.get(act.target_type)
+        return page_link(page, act.target_id) if page else act.target_id

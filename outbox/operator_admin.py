@@ -1,0 +1,174 @@
+"""Operator verbs in the admin: an action, a page that asks why, the act.
+
+Guarantee: a verb runs only by POST with a CSRF token, by somebody who has its permission, with a reason; each row in
+a transaction of its own, which also holds its OperatorAct. A row that is already done changes nothing and leaves none.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.db import OperationalError
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+
+from .exceptions import VerbRefused
+from .read_only_admin import ReadOnlyAdmin
+
+# More at once is what the commands are for: they work in batches.
+ROWS_MAX = 100
+CONFIRMED = "confirmed"
+FROM_PAGE = "from_page"
+
+
+class ReasonForm(forms.Form):
+    """What every verb asks. A verb that asks for more extends it; its fields become the verb's keyword arguments."""
+
+    reason = forms.CharField(
+        max_length=500,
+        widget=forms.Textarea(attrs={"rows": 2, "cols": 60}),
+        help_text="Why; stands in the operator act for good.",
+    )
+
+    def answers(self) -> dict[str, Any]:
+        """The keyword arguments that the verb gets beside the row and the person."""
+        return dict(self.cleaned_data)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verb:
+    """One verb on one row: `perform(pk, who=…, reason=…, …)` tells whether it changed anything.
+
+    `refusals` are exceptions whose sentence is shown; what else is raised is a bug.
+    """
+
+    name: str
+    label: str
+    permission: str
+    explanation: str
+    perform: Callable[..., bool]
+    form: type[ReasonForm] = ReasonForm
+    one_at_a_time: bool = False
+    refusals: tuple[type[Exception], ...] = (VerbRefused,)
+
+
+@dataclass(kw_only=True)
+class Report:
+    """What became of each row."""
+
+    changed: list[str] = field(default_factory=list)
+    already_done: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+
+    def tell(self, request: HttpRequest, verb: Verb) -> None:
+        if self.changed:
+            messages.success(request, f"{verb.label}: {_names(self.changed)}.")
+        if self.already_done:
+            messages.warning(request, f"{verb.label}: already done, nothing changed: {_names(self.already_done)}.")
+        for sentence in self.refused:
+            messages.error(request, sentence)
+
+
+class OperatorAdmin(ReadOnlyAdmin):
+    """A read-only admin whose rows know operator verbs, as list actions and as buttons on the row's page."""
+
+    verbs: Sequence[Verb] = ()
+    change_form_template = "admin/operator_change_form.html"
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        actions = dict(super().get_actions(request))
+        for verb in self._permitted(request):
+            actions[verb.name] = (partial(_ask_and_perform, verb), verb.name, verb.label)
+        return actions
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        context = {"verbs": self._permitted(request), "list_address": _list_address(self), **(extra_context or {})}
+        return super().change_view(request, object_id, form_url, context)
+
+    def _permitted(self, request: HttpRequest) -> list[Verb]:
+        return [verb for verb in self.verbs if request.user.has_perm(verb.permission)]
+
+
+def _ask_and_perform(
+    verb: Verb, model_admin: admin.ModelAdmin, request: HttpRequest, queryset: QuerySet[Any]
+) -> HttpResponse | None:
+    """An admin action: the page that asks, then the act. None leads back to the list, as Django's actions do."""
+    rows = _chosen(model_admin, request, queryset)
+    if objection := _objection(verb, rows):
+        messages.error(request, objection)
+        return None
+    form = verb.form(request.POST if CONFIRMED in request.POST else None)
+    if not form.is_valid():
+        return _question(verb, model_admin, request, {"form": form, "rows": rows})
+    _perform(verb, rows, request, form.answers()).tell(request, verb)
+    if FROM_PAGE in request.POST:
+        return HttpResponseRedirect(reverse(_route(model_admin, "change"), args=[rows[0].pk]))
+    return None
+
+
+def _chosen(model_admin: admin.ModelAdmin, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
+    """The rows by their ids, whatever the list's filter: after the first click a row may not match it any more."""
+    if request.POST.get("select_across") != "1":
+        queryset = model_admin.get_queryset(request).filter(pk__in=request.POST.getlist(ACTION_CHECKBOX_NAME))
+    return list(queryset.order_by("pk")[: ROWS_MAX + 1])
+
+
+def _objection(verb: Verb, rows: Sequence[Any]) -> str:
+    if not rows:
+        return "There is nothing to do this to any more."
+    if len(rows) > ROWS_MAX:
+        return f"{verb.label}: at most {ROWS_MAX} at once here; the command line does any number, in batches."
+    if verb.one_at_a_time and len(rows) > 1:
+        return f"{verb.label}: one at a time."
+    return ""
+
+
+def _question(
+    verb: Verb, model_admin: admin.ModelAdmin, request: HttpRequest, asked: Mapping[str, Any]
+) -> TemplateResponse:
+    context = {
+        **model_admin.admin_site.each_context(request),
+        **asked,
+        "title": verb.label,
+        "verb": verb,
+        "opts": model_admin.opts,
+        "list_address": _list_address(model_admin),
+        "checkbox": ACTION_CHECKBOX_NAME,
+        "from_page": FROM_PAGE in request.POST,
+    }
+    return TemplateResponse(request, "admin/operator_question.html", context)
+
+
+def _perform(verb: Verb, rows: Sequence[Any], request: HttpRequest, answers: Mapping[str, Any]) -> Report:
+    report = Report()
+    for row in rows:
+        try:
+            changed = verb.perform(row.pk, who=request.user, **answers)
+        except verb.refusals as refusal:
+            report.refused.append(f"{row}: {refusal}")
+        except OperationalError as error:
+            report.refused.append(f"{row}: the database could not do it now, try again ({error}).")
+        else:
+            (report.changed if changed else report.already_done).append(str(row))
+    return report
+
+
+def _names(rows: Sequence[str]) -> str:
+    shown = ", ".join(rows[:3])
+    return shown if len(rows) <= 3 else f"{shown} and {len(rows) - 3} more"
+
+
+def _route(model_admin: admin.ModelAdmin, page: str) -> str:
+    return f"admin:{model_admin.opts.app_label}_{model_admin.opts.model_name}_{page}"
+
+
+def _list_address(model_admin: admin.ModelAdmin) -> str:
+    return reverse(_route(model_admin, "changelist"))

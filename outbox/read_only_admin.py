@@ -1,0 +1,117 @@
+"""What every admin page of the engine and of the domain shares: rows are looked at, never edited.
+
+Guarantee: no page adds, changes or deletes a row; a search compares whole values with indexed columns, never LIKE; a
+list counts at most 10,000 rows. Changes are operator verbs, with a reason (operator_admin.py).
+Not guaranteed: that a combination of filters has an index; `statement_timeout` bounds what has none.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import admin
+from django.contrib.admin.utils import get_fields_from_path
+from django.core.exceptions import ValidationError
+from django.core.paginator import Paginator
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+from django.utils.functional import cached_property
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from .masking import masked
+
+COUNTED_ROWS_MAX = 10_000
+
+
+class BoundedPaginator(Paginator):
+    """Pages that count no further than `COUNTED_ROWS_MAX`: beyond it, a search or a filter is the way."""
+
+    @cached_property
+    def count(self) -> int:
+        rows: Any = self.object_list
+        return int(rows.order_by()[:COUNTED_ROWS_MAX].count())
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):
+    """A list by primary key, newest first (UUIDv7), and a page per row. `search_fields` are whole values."""
+
+    ordering: Sequence[str] = ("-pk",)
+    # Sorting a big table by a column without an index is a way to stop it.
+    sortable_by: Sequence[str] | None = ()
+    list_per_page = 50
+    list_max_show_all = 100
+    show_full_result_count = False
+    paginator = BoundedPaginator
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Rows one of whose search fields is one of the words. Django's own would cast a UUID column to text."""
+        words = search_term.split()
+        return (queryset.filter(self.search(words)) if words else queryset), False
+
+    def search(self, words: Sequence[str]) -> Q:
+        """What a search for these words matches; a word that a field cannot hold is not looked for in it."""
+        found = Q(pk__in=[])
+        for path in self.search_fields:
+            field = get_fields_from_path(self.model, path)[-1]
+            values = [value for word in words if (value := _value(field, word)) is not None]
+            if values:
+                found |= Q(**{f"{path}__in": values})
+        return found
+
+
+def page_link(page: str, identity: object, text: object | None = None) -> SafeString | str:
+    """A link to one row's page, such as "orders_order"; only the text where that app shows nothing."""
+    return _anchor(_address(f"admin:{page}_change", identity), identity if text is None else text)
+
+
+def list_link(page: str, text: str, **query: object) -> SafeString | str:
+    """A link to a list, searched (`q=…`) or filtered."""
+    address = _address(f"admin:{page}_changelist")
+    return _anchor(f"{address}?{urlencode(query)}" if address and query else address, text)
+
+
+def acts_link(target_type: str, target_id: object) -> SafeString | str:
+    """What operators did to this row."""
+    return list_link("outbox_operatoract", "operator acts", target_type=target_type, target_id=target_id)
+
+
+def joined(*links: SafeString | str) -> SafeString:
+    """Several links in one cell."""
+    return format_html_join(" · ", "{}", ((link,) for link in links))
+
+
+def pretty_json(data: Mapping[str, Any] | Sequence[Any]) -> SafeString:
+    """JSON for people, secrets masked."""
+    return format_html("<pre style='margin:0'>{}</pre>", json.dumps(masked(data), indent=2, ensure_ascii=False))
+
+
+def _address(name: str, *identity: object) -> str:
+    try:
+        return reverse(name, args=identity)
+    except NoReverseMatch:
+        return ""
+
+
+def _anchor(address: str, text: object) -> SafeString | str:
+    return format_html('<a href="{}">{}</a>', address, text) if address else str(text)
+
+
+def _value(field: Any, word: str) -> Any:
+    try:
+        return field.to_python(word)
+    except ValidationError:
+        return None

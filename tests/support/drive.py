@@ -1,0 +1,49 @@
+"""The workers and the clock of a test: answers rings, one after the other, until nothing is due."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+
+from outbox import consumer, routing
+from outbox.models import Destination, OutboxMessage
+
+TURNS_MAX = 200
+
+
+def drive(*, turns: int = TURNS_MAX, waits: bool = True) -> int:
+    """Delivers what is due, everywhere inside; with `waits`, time passes whenever nothing is due. Returns the turns.
+
+    Scheduled and parked messages wait with the others. Fails when it does not come to rest.
+    """
+    for turn in range(turns):
+        if not deliver_due() and not (waits and time_passes()):
+            return turn
+    raise AssertionError(f"still busy after {turns} turns: {list(unfinished())}")
+
+
+def deliver_due() -> int:
+    """One turn: every destination inside that has due messages delivers once. Returns how many messages it took."""
+    due = OutboxMessage.objects.filter(state="open", due_at__lte=timezone.now())
+    names = sorted(set(due.values_list("destination", flat=True)))
+    return sum(consumer.deliver(name) for name in names if routing.is_inside(name))
+
+
+def deliver(*names: str) -> list[int]:
+    """These destinations, in this order; how many messages each took."""
+    return [consumer.deliver(name) for name in names]
+
+
+def time_passes(until: datetime | None = None, **which: Any) -> int:
+    """Every wait ends: backing off, running claims, pauses. Returns how many messages became due."""
+    Destination.objects.update(paused_until=None)
+    waiting = OutboxMessage.objects.filter(state="open", due_at__gt=timezone.now(), **which)
+    inside = [destination.name for destination in routing.all_inside()]
+    return waiting.filter(destination__in=inside).update(due_at=until or timezone.now())
+
+
+def unfinished() -> Iterator[tuple[str, str, int, str]]:
+    yield from OutboxMessage.objects.filter(state__in=["open", "dead"]).values_list(
+        "destination", "state", "attempts", "last_error"
+    )
