@@ -40,9 +40,10 @@ def release_stock(runs: Sequence[StepRun]) -> Mapping[UUID, Outcome]:
 
 
 def confirm_order(runs: Sequence[StepRun]) -> Mapping[UUID, Outcome]:
-    inventory.commit([run.subject_id for run in runs])
-    services.confirm_orders([run.subject_id for run in runs])
-    return {run.saga_id: Done() for run in runs}
+    """The pivot. An order that is not pending any more is not confirmed, and what was done for it is undone."""
+    confirmed = services.confirm_orders([run.subject_id for run in runs])
+    inventory.commit(sorted(confirmed))
+    return {run.saga_id: Done() if run.subject_id in confirmed else Refused("order_not_pending") for run in runs}
 
 
 def end_unfulfilled(ended: Sequence[Ended]) -> None:
