@@ -18,7 +18,7 @@ from requests.adapters import HTTPAdapter
 
 from providers import answers
 from providers.conf import for_provider
-from providers.errors import OutcomeUnknown, ProviderError, Refused, Unavailable
+from providers.errors import InFlight, OutcomeUnknown, ProviderError, Refused, Unavailable
 
 OK = (200, 201)
 # The provider read the request, understood it and says no.
@@ -113,8 +113,10 @@ def read_answer(method: str, response: requests.Response, body: bytes) -> dict[s
         raise Unavailable("unavailable with a time to come back", retry_after_seconds=seconds)
     if status in BUSINESS_REFUSALS and method != "GET":
         raise _refusal(status, body)
-    # 409: the same key is still being worked on over there. 408, 5xx and redirects: nobody knows.
-    raise OutcomeUnknown(f"answered {status}", retry_after_seconds=_retry_after(response))
+    if status == 409:
+        raise InFlight("the key is in use over there")
+    # 408, 5xx and redirects: nobody knows.
+    raise OutcomeUnknown(f"answered {status}")
 
 
 def _refusal(status: int, body: bytes) -> ProviderError:

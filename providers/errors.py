@@ -4,6 +4,7 @@
     ├── Refused         the provider understood and said no; asking again changes nothing: compensate
     ├── Unavailable     nothing happened over there: the same call may simply be made again, later
     └── OutcomeUnknown  it may or may not have happened: ask (probe) before anything else (I13)
+        └── InFlight    an earlier call with this key still runs over there; the provider itself is well
 
 Exactly one of the three, for every failure of every gateway: the conformance suites prove it. In doubt an error is
 OutcomeUnknown, the only one of the three that is never wrong.
@@ -33,3 +34,7 @@ class Unavailable(ProviderError):
 
 class OutcomeUnknown(ProviderError):
     """A timeout, a cut, a crash over there or a nonsense answer: it may have happened."""
+
+
+class InFlight(OutcomeUnknown):
+    """The key is in use over there: about this one operation nothing is known yet, the provider is well."""

@@ -18,10 +18,13 @@ from typing import Any, TypeVar
 
 from providers import breaker
 from providers.conf import for_provider
-from providers.errors import ProviderError, Refused
+from providers.errors import InFlight, ProviderError, Refused
 from providers.models import BreakerState
 
 T = TypeVar("T")
+
+# Answers that are no receipt, of a provider that works as it should.
+WELL = (Refused, InFlight)
 
 # The breaker's row is read at most this often per process: a stale answer costs one call to a failing provider.
 READING_MAX_AGE_SECONDS = 0.25
@@ -125,7 +128,7 @@ class Gate:
 
     def observe(self, results: Sequence[object]) -> None:
         """Reports how calls ended: what they returned, or the exception that came instead of it."""
-        failed = [result for result in results if isinstance(result, Exception) and not isinstance(result, Refused)]
+        failed = [result for result in results if isinstance(result, Exception) and not isinstance(result, WELL)]
         waits = [result.retry_after_seconds or 0.0 for result in failed if isinstance(result, ProviderError)]
         self.report(
             successes=len(results) - len(failed),

@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from providers import operations, selectors, telemetry
-from providers.errors import OutcomeUnknown, Refused, Unavailable
+from providers.errors import InFlight, OutcomeUnknown, Refused, Unavailable
 from providers.gate import Gate
 from providers.models import Breaker, BreakerState
 
@@ -114,6 +114,12 @@ def test_a_refusal_is_a_success_the_provider_is_well(gate):
     gate.observe([Refused("card_declined")])
     gate.observe([Unavailable(), Unavailable()])
     assert row().state == BreakerState.CLOSED
+
+
+def test_a_key_in_use_over_there_says_nothing_against_the_provider(gate):
+    gate.observe([InFlight()] * 10)
+    assert gate.admit(1) == 1
+    assert not Breaker.objects.exists()
 
 
 def test_an_answer_that_asks_to_wait_pauses_at_once(gate):
