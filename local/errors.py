@@ -5,6 +5,7 @@
     ├── NotWritable       a folder cannot be written
     ├── PortTaken         a port that was asked for by name belongs to another program
     ├── ServerMissing     no Postgres or Valkey was found to start
+    ├── ServerUnreachable a server that the environment names does not answer
     └── StartFailed       a program ended, or did not answer, while it was started
 
 The commands print the sentence and end with status 1; a traceback means a defect of ours.
@@ -29,6 +30,10 @@ class PortTaken(LocalError):
 
 class ServerMissing(LocalError):
     """No Postgres or Valkey was found to start."""
+
+
+class ServerUnreachable(LocalError):
+    """A server that the environment names does not answer."""
 
 
 class StartFailed(LocalError):

@@ -7,8 +7,8 @@ tests, which throw their databases away.
 
 import os
 import secrets
+import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -110,25 +110,29 @@ class Postgres:
         return False
 
     def _initialise(self, installation: Installation) -> None:
+        """Into a draft first: what was cut off half-way is never taken for a cluster."""
         data = self._data(installation)
+        draft = data.with_name(f"{data.name}.draft")
+        shutil.rmtree(draft, ignore_errors=True)
         password_file = self.home / ".initial-password"
         password_file.write_text(self._password)
-        drop_rights = rights_dropper(data, password_file)
-        result = subprocess.run(
-            [
+        program = Program(
+            name="initdb",
+            command=[
                 str(installation.bin / "initdb"),
-                *("-D", str(data), "-U", USER, "--auth=scram-sha-256", f"--pwfile={password_file}"),
-                *("-E", "UTF8", "--locale=C", "--no-instructions", "--no-sync"),
+                *("-D", str(draft), "-U", USER, "--auth=scram-sha-256", f"--pwfile={password_file}"),
+                *("-E", "UTF8", "--locale=C", "--no-instructions"),
+                *(() if self.durable else ("--no-sync",)),
             ],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd="/",
-            preexec_fn=drop_rights,
+            log=self.folder.path / "initdb.log",
+            directory=Path("/"),
+            drop_rights=rights_dropper(draft, password_file),
         )
+        status = program.run_to_end()
         password_file.unlink()
-        if result.returncode:
-            raise StartFailed(f"Postgres could not prepare {data}: {_last_line(result.stderr or result.stdout)}")
+        if status:
+            raise StartFailed(f"Postgres could not prepare {data}: {_last_line(program.said())}")
+        draft.rename(data)
 
     def _try_to_start(self, installation: Installation, *, is_last: bool) -> bool:
         self.port = ports.choose(self.folder, "postgres")

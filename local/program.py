@@ -10,11 +10,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
+# What asks a command of ours to end.
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
@@ -46,11 +49,12 @@ class Program:
         parent_id = os.getpid()
 
         def prepare() -> None:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
             if self.drop_rights:
                 self.drop_rights()
             end_with_parent(parent_id, self.end_signal)  # after the change of user, which would clear it
 
-        with self.log.open("ab") as log:
+        with self.log.open("ab") as log, _signals_held():
             self._log_began_at = log.tell()
             self.process = subprocess.Popen(
                 self.command,
@@ -62,6 +66,15 @@ class Program:
                 start_new_session=True,
                 preexec_fn=prepare,  # noqa: PLW1509 - called from a single-threaded parent
             )
+
+    def run_to_end(self) -> int:
+        """Its exit status; an interrupt ends it first."""
+        self.start()
+        assert self.process is not None  # noqa: S101 - start() has just set it
+        try:
+            return self.process.wait()
+        finally:
+            self.kill()
 
     def said(self) -> str:
         """What it wrote since its latest start."""
@@ -100,6 +113,16 @@ def end_all(programs: Sequence[Program], *, within_seconds: float) -> None:
         time.sleep(0.02)
     for program in programs:
         program.kill()
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """An interrupt between the fork and its bookkeeping would leave behind a program that nobody knows."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def kill_group(group_id: int) -> None:

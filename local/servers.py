@@ -4,6 +4,9 @@ import os
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+import psycopg
+
+from local.errors import ServerUnreachable
 from local.folder import Folder
 from local.postgres import Postgres
 from local.valkey import Valkey
@@ -28,6 +31,8 @@ def start_servers(folder: Folder, ending: ExitStack, *, durable: bool) -> Server
         postgres.start()
         postgres.create_database("orders")
         database_url = postgres.url("orders")
+    else:
+        _insist_on_answer(database_url)
     broker_url, valkey = os.environ.get("CELERY_BROKER_URL", ""), None
     if not broker_url:
         valkey = Valkey(folder)
@@ -35,3 +40,12 @@ def start_servers(folder: Folder, ending: ExitStack, *, durable: bool) -> Server
         valkey.start()
         broker_url = valkey.url()
     return Servers(database_url=database_url, broker_url=broker_url, postgres=postgres, valkey=valkey)
+
+
+def _insist_on_answer(database_url: str) -> None:
+    """Told here in a sentence, rather than by the first command that needs it in a page."""
+    try:
+        psycopg.connect(database_url, connect_timeout=5).close()
+    except psycopg.Error as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ServerUnreachable(f"The Postgres that DATABASE_URL names cannot be used: {reason}") from None

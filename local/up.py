@@ -8,7 +8,6 @@ each process is started by whoever runs the machines (docker-compose.yml shows h
 import argparse
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -23,6 +22,7 @@ from local.errors import LocalError, StartFailed
 from local.farewell import Farewell
 from local.folder import PROJECT_DIR, Folder, local_dir
 from local.journey import JOURNEYS, Traveller
+from local.program import ENDING_SIGNALS, Program
 from local.screen import Screen
 from local.servers import Servers, start_servers
 from local.stack import Stack
@@ -119,17 +119,19 @@ class Up:
 
     def _manage(self, *arguments: str, tries: int = 1) -> None:
         """Raises StartFailed; what the command said is shown when its last try failed too."""
-        command = [sys.executable, str(PROJECT_DIR / "manage.py"), *arguments]
-        environment = {**os.environ, **self.environment, "PROCESS_NAME": arguments[0]}
+        program = Program(
+            name=arguments[0],
+            command=[sys.executable, str(PROJECT_DIR / "manage.py"), *arguments],
+            log=self.folder.path / f"{arguments[0]}.log",
+            environment={**self.environment, "PROCESS_NAME": arguments[0]},
+            directory=PROJECT_DIR,
+        )
         for attempt in range(1, tries + 1):
-            result = subprocess.run(
-                command, env=environment, cwd=PROJECT_DIR, check=False, capture_output=True, text=True
-            )
-            if result.returncode == 0:
+            if program.run_to_end() == 0:
                 return
             if attempt < tries:  # a database that is only just starting, or another command migrating it
                 time.sleep(attempt)
-        self.screen.complain(result.stdout + result.stderr)
+        self.screen.complain(program.said())
         raise StartFailed(f"`manage.py {arguments[0]}` failed; what it said stands above.")
 
 
@@ -144,7 +146,7 @@ def _whose(servers: Servers) -> str:
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     """The first signal begins the end; the end is bounded, so further ones need not hurry it."""
-    for ended_by in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for ended_by in ENDING_SIGNALS:
         signal.signal(ended_by, signal.SIG_IGN)
     raise KeyboardInterrupt
 
@@ -154,13 +156,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--once", action="store_true", help="end after the two journeys; status 0 when they ended well")
     options = parser.parse_args(arguments)
     environ.Env.read_env(PROJECT_DIR / ".env")
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in ENDING_SIGNALS:
         signal.signal(number, _interrupt)
     up = Up(once=options.once)
     try:
         return up.run()
     except LocalError as error:
         up.screen.complain(str(error))
+        return 1
+    except OSError as error:  # a disk that filled up meanwhile, a limit of the system
+        up.screen.complain(f"The system refused something that was needed: {error}.")
         return 1
     except KeyboardInterrupt:
         up.screen.step("everything has ended")

@@ -1,6 +1,7 @@
 """The embedded Postgres and Valkey: started once, found again, ended with whoever started them."""
 
 import os
+import shutil
 import signal
 import time
 
@@ -10,7 +11,9 @@ import pytest
 import redis
 
 from local import ports
+from local.folder import Folder
 from local.postgres import Postgres
+from local.postgres_installation import find
 from local.valkey import Valkey
 
 
@@ -91,6 +94,21 @@ def test_a_pid_file_whose_number_belongs_to_somebody_else_by_now_is_seen_through
     postgres.start()
 
     assert ask(postgres, "SELECT 1") == 1
+
+
+def test_a_preparation_that_was_cut_off_is_begun_again(tmp_path):
+    server = Postgres(Folder(tmp_path), durable=False)
+    draft = server.home / f"postgres-{find(server.home).major}.draft"
+    draft.mkdir()
+    (draft / "PG_VERSION").write_text("18\n")
+    try:
+        server.start()
+
+        assert ask(server, "SELECT 1") == 1
+        assert not draft.exists()
+    finally:
+        server.end()
+        shutil.rmtree(server.home)
 
 
 def test_postgres_is_where_the_service_expects_it(postgres):

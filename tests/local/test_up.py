@@ -116,3 +116,13 @@ def test_a_port_asked_for_by_name_that_is_taken_is_told_in_a_sentence(up, enviro
 
     assert f"Port {environment['WEB_PORT']} is taken by another program" in complaint
     assert_nothing_is_left(environment, within_seconds=1)
+
+
+def test_a_database_that_does_not_answer_is_told_in_a_sentence(up, environment):
+    environment["DATABASE_URL"] = "postgres://nobody:secret@127.0.0.1:1/orders"
+
+    _, complaint = up().communicate(timeout=30)
+
+    assert complaint.strip().startswith("The Postgres that DATABASE_URL names cannot be used: ")
+    assert "Traceback" not in complaint
+    assert "secret" not in complaint
