@@ -1,5 +1,6 @@
 """Fixtures for every test. The servers are started by `local.pytest_servers`, named in pyproject.toml."""
 
 from tests.support.service import service
+from tests.support.sessions import django_db_setup
 
-__all__ = ["service"]
+__all__ = ["django_db_setup", "service"]
