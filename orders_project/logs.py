@@ -61,6 +61,8 @@ def _standard_library() -> dict[str, Any]:
             "django.request": {"level": "ERROR"},
             "kombu": {"level": "WARNING"},
             "celery.app.trace": {"level": "WARNING"},
+            # One line per tick, several a second.
+            "celery.beat": {"level": "WARNING"},
             "celery.worker.strategy": {"level": "WARNING"},
         },
     }
