@@ -5,22 +5,11 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import F, QuerySet
 from django.http import HttpRequest
+from django.utils.safestring import SafeString
+
+from outbox.read_only_admin import ReadOnlyAdmin, list_link, page_link
 
 from .models import Product, ProductPrice, Reservation, StockItem
-
-
-class ReadOnly(admin.ModelAdmin):
-    list_per_page = 50
-    show_full_result_count = False
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 class PriceInline(admin.TabularInline):
@@ -47,19 +36,26 @@ class SoldOutFilter(admin.SimpleListFilter):
 
 
 @admin.register(Product)
-class ProductAdmin(ReadOnly):
-    list_display = ("sku", "name", "active")
+class ProductAdmin(ReadOnlyAdmin):
+    list_display = ("sku", "name", "active", "stock")
     list_filter = ("active",)
-    search_fields = ("sku", "name")
+    search_fields = ("sku",)
+    search_help_text = "SKUs, in full."
+    readonly_fields = ("stock",)
     inlines = (PriceInline,)
     ordering = ("sku",)
 
+    @admin.display(description="stock")
+    def stock(self, product: Product) -> SafeString | str:
+        return list_link("inventory_stockitem", "stock", q=product.sku)
+
 
 @admin.register(StockItem)
-class StockItemAdmin(ReadOnly):
+class StockItemAdmin(ReadOnlyAdmin):
     list_display = ("sku", "on_hand", "reserved", "available")
     list_filter = (SoldOutFilter,)
     search_fields = ("sku",)
+    search_help_text = "SKUs, in full."
     ordering = ("sku",)
 
     @admin.display(description="available")
@@ -68,8 +64,14 @@ class StockItemAdmin(ReadOnly):
 
 
 @admin.register(Reservation)
-class ReservationAdmin(ReadOnly):
-    list_display = ("order_id", "sku", "quantity", "state", "created_at", "ended_at")
-    list_filter = ("state", "created_at")
-    search_fields = ("=order_id", "=sku")
-    ordering = ("-id",)
+class ReservationAdmin(ReadOnlyAdmin):
+    list_display = ("id", "order", "sku", "quantity", "state", "created_at", "ended_at")
+    list_filter = ("state",)
+    # Index one_reservation_per_order_and_sku.
+    search_fields = ("order_id",)
+    search_help_text = "Order ids, in full."
+    fields = ("order", "sku", "quantity", "state", "created_at", "ended_at")
+
+    @admin.display(description="order")
+    def order(self, reservation: Reservation) -> SafeString | str:
+        return page_link("orders_order", reservation.order_id)

@@ -1,22 +1,31 @@
+"""What customers were told, in the admin: read-only, linked to the order."""
+
 from django.contrib import admin
-from django.http import HttpRequest
+from django.utils.safestring import SafeString
+
+from outbox.read_only_admin import ReadOnlyAdmin, joined, list_link, page_link
 
 from .models import Notification
 
 
 @admin.register(Notification)
-class NotificationAdmin(admin.ModelAdmin):
-    list_display = ["order_id", "kind", "status", "noted_at", "sent_at", "error"]
-    list_filter = ["status", "kind"]
-    search_fields = ["order_id__exact"]
-    ordering = ["-id"]
-    show_full_result_count = False
+class NotificationAdmin(ReadOnlyAdmin):
+    list_display = ("id", "order", "kind", "status", "noted_at", "sent_at", "error")
+    list_filter = ("status", "kind")
+    # Indexes: the primary key, one_notification_per_order_and_kind.
+    search_fields = ("id", "order_id")
+    search_help_text = "Ids or order ids, in full."
+    fields = (
+        "order", "kind", "status", "recipient_id", "facts", "error", "noted_at", "sent_at", "related", "id",
+    )  # fmt: skip
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
+    @admin.display(description="order")
+    def order(self, notification: Notification) -> SafeString | str:
+        return page_link("orders_order", notification.order_id)
 
-    def has_change_permission(self, request: HttpRequest, obj: Notification | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Notification | None = None) -> bool:
-        return False
+    @admin.display(description="related")
+    def related(self, notification: Notification) -> SafeString:
+        return joined(
+            list_link("sagas_saga", "saga", q=notification.order_id),
+            list_link("outbox_outboxmessage", "messages", q=notification.order_id),
+        )

@@ -12,6 +12,8 @@ urlpatterns = [
     path("", include("inventory.urls")),
     path("", include("idempotency.urls")),
     path("", include("payments.urls")),
+    path("", include("sagas.urls")),
+    path("", include("outbox.urls")),
     path("admin/", admin.site.urls),
     path("api-auth/", include("rest_framework.urls")),
     path("api/auth-token/", views.AuthTokenView.as_view(), name="auth-token"),

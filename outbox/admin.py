@@ -117,7 +117,7 @@ class OutboxMessageAdmin(OperatorAdmin):
             name="skip",
             label="Skip",
             permission="outbox.skip_outboxmessage",
-            explanation="Ends open or dead messages undone: their effect never happens. What waits behind them goes on.",
+            explanation="Ends open or dead messages undone: their effect never happens. What waits behind goes on.",
             perform=skip,
         ),
     )

@@ -82,7 +82,7 @@ class OperatorAdmin(ReadOnlyAdmin):
     change_form_template = "admin/operator_change_form.html"
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        actions = dict(super().get_actions(request))
+        actions: dict[str, Any] = dict(super().get_actions(request))
         for verb in self._permitted(request):
             actions[verb.name] = (partial(_ask_and_perform, verb), verb.name, verb.label)
         return actions

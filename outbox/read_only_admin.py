@@ -7,7 +7,7 @@ Not guaranteed: that a combination of filters has an index; `statement_timeout` 
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from django.contrib import admin
@@ -38,9 +38,9 @@ class BoundedPaginator(Paginator):
 class ReadOnlyAdmin(admin.ModelAdmin):
     """A list by primary key, newest first (UUIDv7), and a page per row. `search_fields` are whole values."""
 
-    ordering: Sequence[str] = ("-pk",)
+    ordering: ClassVar[tuple[str, ...]] = ("-pk",)
     # Sorting a big table by a column without an index is a way to stop it.
-    sortable_by: Sequence[str] | None = ()
+    sortable_by: ClassVar[tuple[str, ...] | None] = ()
     list_per_page = 50
     list_max_show_all = 100
     show_full_result_count = False

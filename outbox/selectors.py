@@ -124,7 +124,8 @@ def with_readings(messages: QuerySet[OutboxMessage]) -> QuerySet[OutboxMessage]:
 
 def reads(messages: QuerySet[OutboxMessage], reading: str) -> QuerySet[OutboxMessage]:
     """The open messages of one reading; index outbox_open keeps this to the unfinished ones."""
-    return with_readings(messages.filter(state=OutboxMessage.State.OPEN)).filter(reading=reading)
+    readings = with_readings(messages.filter(state=OutboxMessage.State.OPEN))
+    return readings.filter(reading=reading)  # type: ignore[misc]  # an annotation that the plugin does not see
 
 
 def find(message_id: UUID) -> list[OutboxMessage]:
@@ -134,8 +135,9 @@ def find(message_id: UUID) -> list[OutboxMessage]:
 
 def destinations() -> list[str]:
     """The destinations of this code, and those that some code has rung before."""
-    known = {destination.name for destination in [*routing.all_inside(), *routing.all_outside()]}
-    return sorted(known | set(Destination.objects.values_list("name", flat=True)))
+    inside = {destination.name for destination in routing.all_inside()}
+    outside = {destination.name for destination in routing.all_outside()}
+    return sorted(inside | outside | set(Destination.objects.values_list("name", flat=True)))
 
 
 def inbox_consumers() -> list[str]:
@@ -164,9 +166,7 @@ def inbox_page(
                 "limit": limit,
             },
         )
-        return [
-            InboxMessage(consumer=row[0], message_id=row[1], received_at=row[2]) for row in cursor.fetchall()
-        ]
+        return [InboxMessage(consumer=row[0], message_id=row[1], received_at=row[2]) for row in cursor.fetchall()]
 
 
 def due(messages: QuerySet[OutboxMessage]) -> QuerySet[OutboxMessage]:

@@ -1,70 +1,55 @@
-"""Payments and refunds in the admin: read-only, linked to their order and to each other."""
-
-from typing import Any
-from uuid import UUID
+"""Payments and refunds in the admin: read-only, linked to their order and to each other; tokens are masked."""
 
 from django.contrib import admin
-from django.db.models import Q, QuerySet
-from django.http import HttpRequest
-from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
+from outbox.masking import masked_text
+from outbox.read_only_admin import ReadOnlyAdmin, joined, list_link, page_link
 from payments.models import Payment, Refund
 
 
-class _ReadOnly(admin.ModelAdmin):
-    # Only says that there is a search; `get_search_results` answers it from the indexes.
-    search_fields = ["id"]
-    search_help_text = "An id, an order's id, a provider key or a provider reference, in full."
-    list_filter = ["status"]
-    ordering = ["-id"]
-    show_full_result_count = False
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        try:
-            return queryset.filter(Q(pk=UUID(term)) | Q(order_id=UUID(term))), False
-        except ValueError:
-            return queryset.filter(Q(provider_key=term) | Q(provider_reference=term)), False
+class MoneyAdmin(ReadOnlyAdmin):
+    list_filter = ("status",)
+    # Each has an index of its own.
+    search_fields = ("id", "order_id", "provider_key", "provider_reference")
+    search_help_text = "Ids, order ids, provider keys or provider references, in full."
 
     @admin.display(description="order")
-    def order(self, row: Payment | Refund) -> str:
-        return format_html(
-            '<a href="{}">{}</a>', reverse("admin:orders_order_change", args=[row.order_id]), row.order_id
-        )
+    def order(self, row: Payment | Refund) -> SafeString | str:
+        return page_link("orders_order", row.order_id)
 
 
 @admin.register(Payment)
-class PaymentAdmin(_ReadOnly):
-    list_display = [
-        "id",
-        "order",
-        "status",
-        "amount_minor",
-        "captured_minor",
-        "refunded_minor",
-        "currency",
-        "reason",
-        "noted_at",
-    ]
-    readonly_fields = ["order"]
+class PaymentAdmin(MoneyAdmin):
+    list_display = (
+        "id", "order", "status", "amount_minor", "captured_minor", "refunded_minor", "currency", "reason", "noted_at",
+    )  # fmt: skip
+    fields = (
+        "order", "status", "reason", "amount_minor", "captured_minor", "refunded_minor", "currency", "token",
+        "provider_key", "provider_reference", "noted_at", "created_at", "updated_at", "sequence", "related", "id",
+    )  # fmt: skip
+
+    @admin.display(description="payment method")
+    def token(self, payment: Payment) -> str:
+        return masked_text(payment.payment_method)
+
+    @admin.display(description="related")
+    def related(self, payment: Payment) -> SafeString:
+        return joined(
+            list_link("payments_refund", "refunds", q=payment.order_id),
+            list_link("sagas_saga", "saga", q=payment.order_id),
+            list_link("outbox_outboxmessage", "messages", q=payment.id),
+        )
 
 
 @admin.register(Refund)
-class RefundAdmin(_ReadOnly):
-    list_display = ["id", "order", "payment", "status", "amount_minor", "reason", "noted_at"]
-    list_select_related = ["payment"]
-    readonly_fields = ["order"]
+class RefundAdmin(MoneyAdmin):
+    list_display = ("id", "order", "payment_page", "status", "amount_minor", "reason", "noted_at")
+    fields = (
+        "order", "payment_page", "status", "reason", "amount_minor", "provider_key", "provider_reference", "noted_at",
+        "created_at", "updated_at", "id",
+    )  # fmt: skip
+
+    @admin.display(description="payment")
+    def payment_page(self, refund: Refund) -> SafeString | str:
+        return page_link("payments_payment", refund.payment_id)

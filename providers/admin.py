@@ -1,4 +1,7 @@
-"""Breakers in the admin: read-only."""
+"""Breakers in the admin: read-only. One row per provider: nothing to search.
+
+This app and the outbox are siblings, so what the other admins share (outbox/read_only_admin.py) is repeated here.
+"""
 
 from django.contrib import admin
 from django.http import HttpRequest

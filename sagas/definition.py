@@ -171,6 +171,11 @@ def latest(name: str) -> Definition:
     return _definitions[name, max(versions)]
 
 
+def names() -> list[str]:
+    """Every known saga."""
+    return sorted({name for name, _ in _definitions})
+
+
 def versions(name: str) -> list[Definition]:
     """Every known version of a saga."""
     return [definition for (known, _), definition in sorted(_definitions.items()) if known == name]

@@ -49,6 +49,7 @@ class Saga(models.Model):
     ended_at = models.DateTimeField(null=True)
 
     class Meta:
+        permissions = [("operate_saga", "Can retry, resume, skip, compensate, cancel and resolve sagas")]
         indexes = [
             models.Index(fields=["id"], name="saga_running", condition=Q(status="running")),
             models.Index(fields=["id"], name="saga_needs_attention", condition=Q(status="needs_attention")),

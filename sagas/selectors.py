@@ -2,13 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
+
+from outbox import selectors as outbox
+from outbox.masking import masked
 
 from . import definition
 from .exceptions import UnknownDefinition
-from .models import Saga
+from .models import Saga, SagaStep
+
+# A step that the saga has not come to yet has no row.
+NOT_YET = "not yet"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +41,114 @@ def stuck(sagas: QuerySet[Saga]) -> QuerySet[Saga]:
     """Those that need a look: waiting for a person, or running with an error on record."""
     return sagas.filter(status=Saga.Status.NEEDS_ATTENTION) | sagas.filter(
         status=Saga.Status.RUNNING, last_error__gt=""
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What became of a step, or of its compensation. Secrets in the output are masked."""
+
+    status: str
+    attempts: int = 0
+    started_at: datetime | None = None
+    called_at: datetime | None = None
+    finished_at: datetime | None = None
+    output: dict[str, Any] | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepReading:
+    """One step of one saga; `undo` is None where there is nothing to compensate, or nothing to do it with."""
+
+    name: str
+    is_current: bool
+    is_pivot: bool
+    action: Run
+    undo: Run | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """The message that a running saga waits for: its clock."""
+
+    key: UUID
+    message_id: UUID
+    destination: str
+    reading: str
+    due_at: datetime
+    attempts: int
+    last_error: str
+
+
+def steps_of(saga: Saga) -> list[StepReading]:
+    """A saga's steps in their order, those to come included where this code knows the definition."""
+    rows = {row.name: row for row in saga.steps.all()}
+    try:
+        steps = [(step.name, step.pivot, step.compensation is not None) for step in _definition(saga).steps]
+    except UnknownDefinition:
+        steps = [(name, False, True) for name in rows]
+    return [
+        StepReading(
+            name=name,
+            is_current=saga.is_live and saga.current_step == name,
+            is_pivot=pivot,
+            action=_action(rows.get(name)),
+            undo=_undo(rows.get(name)) if undoable else None,
+        )
+        for name, pivot, undoable in steps
+    ]
+
+
+def waits_for(saga: Saga) -> Waiting | None:
+    """The message that a saga waits for; None when it waits for none."""
+    for message in outbox.find(saga.waiting_for) if saga.waiting_for else []:
+        return Waiting(
+            key=message.key,
+            message_id=message.message_id,
+            destination=message.destination,
+            reading=getattr(message, "reading", ""),
+            due_at=message.due_at,
+            attempts=message.attempts,
+            last_error=message.last_error,
+        )
+    return None
+
+
+def by_any_id(ids: Sequence[UUID]) -> Q:
+    """Sagas by their own ids or by their subjects' (index one_saga_per_name_and_subject, hence the names)."""
+    return Q(pk__in=ids) | Q(name__in=definition.names(), subject_id__in=ids)
+
+
+def _definition(saga: Saga) -> definition.Definition:
+    return definition.find(saga.name, saga.version)
+
+
+def _action(row: SagaStep | None) -> Run:
+    if row is None:
+        return Run(status=NOT_YET)
+    return Run(
+        status=row.status,
+        attempts=row.attempts,
+        started_at=row.started_at,
+        called_at=row.called_at,
+        finished_at=row.finished_at,
+        output=masked(row.output) or None,
+        error=row.error,
+    )
+
+
+def _undo(row: SagaStep | None) -> Run | None:
+    if row is None or not row.undo_status:
+        return None
+    return Run(
+        status=row.undo_status,
+        attempts=row.undo_attempts,
+        started_at=row.undo_started_at,
+        called_at=row.undo_called_at,
+        finished_at=row.undo_finished_at,
+        output=masked(row.undo_output) or None,
+        error=row.undo_error,
     )
 
 

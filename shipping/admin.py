@@ -1,60 +1,52 @@
 """Shipments and cancellations in the admin: read-only, linked to their order and to each other."""
 
-from typing import Any
-from uuid import UUID
+from typing import ClassVar
 
 from django.contrib import admin
-from django.db.models import Q, QuerySet
-from django.http import HttpRequest
-from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
+from outbox.read_only_admin import ReadOnlyAdmin, joined, list_link, page_link
 from shipping.models import Cancellation, Shipment
 
 
-class _ReadOnly(admin.ModelAdmin):
-    # Only says that there is a search; `get_search_results` answers it from the indexes.
-    search_fields = ["id"]
-    search_help_text = "An id, an order's id, a provider key or a carrier's reference, in full."
-    list_filter = ["status"]
-    ordering = ["-id"]
-    show_full_result_count = False
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        try:
-            return queryset.filter(Q(pk=UUID(term)) | Q(order_id=UUID(term))), False
-        except ValueError:
-            return queryset.filter(Q(provider_key=term) | Q(provider_reference=term)), False
+class ParcelAdmin(ReadOnlyAdmin):
+    list_filter = ("status",)
+    # Each has an index of its own.
+    search_fields: ClassVar[tuple[str, ...]] = ("id", "order_id", "provider_key", "provider_reference")
+    search_help_text = "Ids, order ids, provider keys or carrier's references, in full."
 
     @admin.display(description="order")
-    def order(self, row: Shipment | Cancellation) -> str:
-        return format_html(
-            '<a href="{}">{}</a>', reverse("admin:orders_order_change", args=[row.order_id]), row.order_id
-        )
+    def order(self, row: Shipment | Cancellation) -> SafeString | str:
+        return page_link("orders_order", row.order_id)
 
 
 @admin.register(Shipment)
-class ShipmentAdmin(_ReadOnly):
-    list_display = ["id", "order", "status", "tracking_number", "reason", "noted_at"]
-    readonly_fields = ["order"]
+class ShipmentAdmin(ParcelAdmin):
+    list_display = ("id", "order", "status", "tracking_number", "reason", "noted_at")
+    search_fields = (*ParcelAdmin.search_fields, "tracking_number")
+    search_help_text = "Ids, order ids, provider keys, carrier's references or tracking numbers, in full."
+    fields = (
+        "order", "status", "reason", "tracking_number", "lines", "provider_key", "provider_reference", "noted_at",
+        "created_at", "updated_at", "sequence", "related", "id",
+    )  # fmt: skip
+
+    @admin.display(description="related")
+    def related(self, shipment: Shipment) -> SafeString:
+        return joined(
+            list_link("shipping_cancellation", "cancellations", q=shipment.order_id),
+            list_link("sagas_saga", "saga", q=shipment.order_id),
+            list_link("outbox_outboxmessage", "messages", q=shipment.id),
+        )
 
 
 @admin.register(Cancellation)
-class CancellationAdmin(_ReadOnly):
-    list_display = ["id", "order", "shipment", "status", "reason", "noted_at"]
-    list_select_related = ["shipment"]
-    readonly_fields = ["order"]
+class CancellationAdmin(ParcelAdmin):
+    list_display = ("id", "order", "shipment_page", "status", "reason", "noted_at")
+    fields = (
+        "order", "shipment_page", "status", "reason", "provider_key", "provider_reference", "noted_at", "created_at",
+        "updated_at", "id",
+    )  # fmt: skip
+
+    @admin.display(description="shipment")
+    def shipment_page(self, cancellation: Cancellation) -> SafeString | str:
+        return page_link("shipping_shipment", cancellation.shipment_id)

@@ -1,0 +1,62 @@
+"""Filters of the staff API. A filter that does not exist, or a value it cannot have, is a 400: never the whole list."""
+
+from difflib import get_close_matches
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django_filters import rest_framework as filters
+from rest_framework.exceptions import ValidationError as InvalidRequest
+
+from . import selectors
+from .models import OutboxMessage
+
+# What a list takes beside its filters.
+LIST_PARAMETERS = ("cursor", "format")
+STUCK = [("true", "Only those that need a look")]
+
+
+def refuse_unknown(given: Any, known: list[str]) -> None:
+    """Raises a 400 that names the nearest filter."""
+    for name in given:
+        if name not in known and name not in LIST_PARAMETERS:
+            near = get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}."
+            raise InvalidRequest({name: [f"There is no such filter: {hint}"]})
+
+
+class StrictFilters(filters.FilterSet):
+    """Filters of which a list accepts only those that it knows."""
+
+    def is_valid(self) -> bool:
+        refuse_unknown(self.data, list(self.filters))
+        return bool(super().is_valid())
+
+
+def is_destination(name: str) -> None:
+    if name not in selectors.destinations():
+        raise ValidationError("There is no such destination.")
+
+
+def has_consumed(name: str) -> None:
+    if name not in selectors.inbox_consumers() and name not in selectors.destinations():
+        raise ValidationError("There is no such consumer.")
+
+
+class OutboxMessageFilters(StrictFilters):
+    state = filters.ChoiceFilter(choices=OutboxMessage.State.choices)
+    stuck = filters.ChoiceFilter(choices=STUCK, method="only_stuck", help_text="Dead, or failed and not yet done.")
+    destination = filters.CharFilter(validators=[is_destination])
+    type = filters.CharFilter(max_length=100)
+    message_id = filters.UUIDFilter()
+    aggregate_id = filters.UUIDFilter()
+
+    def only_stuck(self, messages: QuerySet[OutboxMessage], name: str, value: str) -> QuerySet[OutboxMessage]:
+        return selectors.stuck(messages)
+
+
+class InboxMessageFilters(StrictFilters):
+    """Read by the view itself: the inbox's key is two columns, and its pages are made in SQL."""
+
+    consumer = filters.CharFilter(validators=[has_consumed])
+    message_id = filters.UUIDFilter()

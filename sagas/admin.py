@@ -1,0 +1,148 @@
+"""Sagas in the admin: read-only, their steps drawn, with the operator's verbs."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
+
+from outbox.operator_admin import OperatorAdmin, ReasonForm, Verb
+from outbox.read_only_admin import acts_link, joined, list_link, page_link, pretty_json
+
+from . import operations, selectors
+from .exceptions import SagaError
+from .models import Saga
+
+PERMISSION = "sagas.operate_saga"
+
+
+class ResolveForm(ReasonForm):
+    """What became of a step whose outcome nobody could find out. Say it only when you have seen it at the provider."""
+
+    became = forms.ChoiceField(
+        label="What happened",
+        choices=[("happened", "It happened: go on with it"), ("nothing", "Nothing happened")],
+        widget=forms.RadioSelect,
+    )
+    reference = forms.CharField(
+        required=False, max_length=255, help_text="The provider's reference of what happened, as its books say."
+    )
+
+    def clean(self) -> dict[str, Any]:
+        answers = super().clean() or {}
+        happened, reference = answers.get("became") == "happened", answers.get("reference")
+        if happened and not reference:
+            self.add_error("reference", "What happened has a reference at the provider.")
+        if not happened and reference:
+            self.add_error("reference", "What did not happen has no reference.")
+        return answers
+
+    def answers(self) -> dict[str, Any]:
+        return {"reason": self.cleaned_data["reason"], "happened": self.cleaned_data["reference"] or None}
+
+
+def _verb(perform: Callable[..., bool], label: str, explanation: str, **options: Any) -> Verb:
+    return Verb(
+        name=perform.__name__,
+        label=label,
+        permission=PERMISSION,
+        explanation=explanation,
+        perform=perform,
+        refusals=(SagaError,),
+        **options,
+    )
+
+
+class StuckFilter(admin.SimpleListFilter):
+    title = "stuck"
+    parameter_name = "stuck"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("true", "Needs attention, or running with an error")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Saga]) -> QuerySet[Saga]:
+        return selectors.stuck(queryset) if self.value() == "true" else queryset
+
+
+@admin.register(Saga)
+class SagaAdmin(OperatorAdmin):
+    list_display = (
+        "id", "name", "subject", "status", "direction", "current_step", "reason", "started_at", "ended_at",
+        "last_error",
+    )  # fmt: skip
+    list_filter = (StuckFilter, "status", "direction")
+    search_fields = ("id", "subject_id")
+    search_help_text = "Ids of sagas or of their subjects (orders), in full."
+    fieldsets = (
+        (None, {"fields": ("name", "version", "status", "direction", "current_step", "reason", "last_error")}),
+        ("Steps", {"fields": ("steps",), "classes": ("wide",)}),
+        ("Clock", {"fields": ("waits", "deadline_at", "cancel_requested_at", "started_at", "ended_at")}),
+        ("Related", {"fields": ("subject", "related")}),
+        ("Data", {"fields": ("masked_data", "data_version", "id")}),
+    )
+    verbs = (
+        _verb(operations.retry, "Retry", "Tries the current step again now, with all its attempts."),
+        _verb(operations.resume, "Resume", "Goes on where it stopped, with a new deadline and the attempts left."),
+        _verb(
+            operations.skip, "Skip the step", "Goes on as if the current step, or its compensation, needed no doing."
+        ),
+        _verb(operations.compensate, "Compensate", "Turns back: undoes what was done. There is no way forward after."),
+        _verb(operations.cancel, "Cancel", "Cancels as the customer would: it turns back before its next step."),
+        _verb(
+            operations.resolve,
+            "Resolve",
+            "Says what became of a step whose outcome is unknown. Look it up at the provider first.",
+            form=ResolveForm,
+            one_at_a_time=True,
+        ),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Saga]:
+        return super().get_queryset(request).prefetch_related("steps")
+
+    def search(self, words: Sequence[str]) -> Q:
+        return selectors.by_any_id([identity for word in words if (identity := _uuid(word))])
+
+    @admin.display(description="subject (order)")
+    def subject(self, saga: Saga) -> SafeString | str:
+        return page_link("orders_order", saga.subject_id)
+
+    @admin.display(description="steps")
+    def steps(self, saga: Saga) -> SafeString:
+        return render_to_string("sagas/steps.html", {"steps": selectors.steps_of(saga)})
+
+    @admin.display(description="waits for")
+    def waits(self, saga: Saga) -> SafeString | str:
+        waiting = selectors.waits_for(saga)
+        if waiting is None:
+            return "a person" if saga.status == Saga.Status.NEEDS_ATTENTION else "nothing"
+        reading = waiting.reading.replace("_", " ")
+        text = f"{waiting.destination}, {reading}, due {waiting.due_at:%Y-%m-%d %H:%M:%S} UTC"
+        return page_link("outbox_outboxmessage", waiting.key, text)
+
+    @admin.display(description="related")
+    def related(self, saga: Saga) -> SafeString:
+        return joined(
+            list_link("outbox_outboxmessage", "messages", q=f"{saga.pk} {saga.subject_id}"),
+            list_link("payments_payment", "payments", q=saga.subject_id),
+            list_link("shipping_shipment", "shipments", q=saga.subject_id),
+            list_link("inventory_reservation", "stock", q=saga.subject_id),
+            list_link("notifications_notification", "notifications", q=saga.subject_id),
+            acts_link("saga", saga.pk),
+        )
+
+    @admin.display(description="data")
+    def masked_data(self, saga: Saga) -> SafeString:
+        return pretty_json(saga.data)
+
+
+def _uuid(word: str) -> UUID | None:
+    try:
+        return UUID(word)
+    except ValueError:
+        return None
