@@ -97,7 +97,7 @@ def _wait(limits: ProviderSettings, *, at_least_seconds: float = 0.0) -> dict[st
     return {
         "open_seconds": limits.breaker_open_seconds * random.uniform(1.0, 1.0 + JITTER),
         "open_max_seconds": limits.breaker_open_max_seconds,
-        "at_least_seconds": min(at_least_seconds, limits.breaker_open_max_seconds),
+        "at_least_seconds": min(at_least_seconds, limits.retry_after_max_seconds),
     }
 
 

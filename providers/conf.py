@@ -23,9 +23,11 @@ class ProviderSettings:
     answer_max_bytes: int = 1_048_576
     # Failures in a row, over all processes, that open the breaker.
     breaker_failures: int = 5
-    # How long it stays open at first; doubles with every failed trial, up to the maximum.
+    # How long it stays open at first; doubles with every failed trial, up to the maximum: how late healing is noticed.
     breaker_open_seconds: float = 10.0
-    breaker_open_max_seconds: float = 300.0
+    breaker_open_max_seconds: float = 60.0
+    # A provider that asks for a longer pause is asked again after this one.
+    retry_after_max_seconds: float = 300.0
 
     @property
     def total_deadline(self) -> timedelta:

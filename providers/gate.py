@@ -145,7 +145,7 @@ class Gate:
             self._end_trial()
             self._report_trial(trial, succeeded=successes > 0, retry_after_seconds=retry_after_seconds or 0.0)
         elif retry_after_seconds:
-            seconds = min(retry_after_seconds, self.limits.breaker_open_max_seconds)
+            seconds = min(retry_after_seconds, self.limits.retry_after_max_seconds)
             breaker.pause(self.provider, seconds=seconds, reason="the provider asked to wait")
             self._reading = None
         elif successes:

@@ -21,7 +21,7 @@ def test_the_defaults_are_sound(settings):
         ({"CONNECT_TIMEOUT_SECONDS": 0}, ["providers.E002"]),
         ({"IN_FLIGHT_HORIZON_SECONDS": 12}, ["providers.E003"]),
         ({"CALL_SLOTS": 0}, ["providers.E004"]),
-        ({"BREAKER_OPEN_SECONDS": 301}, ["providers.E005"]),
+        ({"BREAKER_OPEN_SECONDS": 61}, ["providers.E005"]),
         ({"TOTAL_DEADLINE_SECONDS": 25, "IN_FLIGHT_HORIZON_SECONDS": 30}, ["providers.E006"]),
     ],
 )
