@@ -5,18 +5,21 @@ Not truth: a pause ends by the clock, and one that is lost costs a trial.
 
 from datetime import datetime, timedelta
 
-from django.db.models import F
-from django.db.models.functions import Now
+from django.db.models import DateTimeField, F, Value
+from django.db.models.functions import Least, Now
 
 from .models import Destination
 
 FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(seconds=60)
+# A breaker may be closed by hand, or by the trial of another destination of the same provider.
+LOOK_AGAIN = timedelta(seconds=5)
 
 
 def pause(name: str, *, until: datetime, reason: str) -> None:
-    """Pauses a destination until then."""
-    Destination.objects.update_or_create(name=name, defaults={"paused_until": until, "pause_reason": reason[:1000]})
+    """Pauses a destination until then, or until it is time to look whether the reason still holds."""
+    ends = Least(Value(until, output_field=DateTimeField()), Now() + LOOK_AGAIN)
+    Destination.objects.update_or_create(name=name, defaults={"paused_until": ends, "pause_reason": reason[:1000]})
 
 
 def pause_after_failure(name: str, *, reason: str) -> timedelta:

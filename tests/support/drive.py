@@ -36,11 +36,11 @@ def deliver(*names: str) -> list[int]:
 
 
 def time_passes(until: datetime | None = None, **which: Any) -> int:
-    """Every wait ends: backing off, running claims, pauses. Returns how many messages became due."""
-    Destination.objects.update(paused_until=None)
+    """Every wait ends: backing off, running claims, pauses. Returns how many there were."""
+    unpaused = Destination.objects.exclude(paused_until=None).update(paused_until=None)
     waiting = OutboxMessage.objects.filter(state="open", due_at__gt=timezone.now(), **which)
     inside = [destination.name for destination in routing.all_inside()]
-    return waiting.filter(destination__in=inside).update(due_at=until or timezone.now())
+    return unpaused + waiting.filter(destination__in=inside).update(due_at=until or timezone.now())
 
 
 def unfinished() -> Iterator[tuple[str, str, int, str]]:

@@ -1,0 +1,237 @@
+"""The operators' verbs in every state that allows them, with a second click; and the purge."""
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from outbox.models import OperatorAct, OutboxMessage
+from sagas import operations
+from sagas.exceptions import VerbRefused
+from sagas.models import Saga, SagaStep
+from tests.support.drive import deliver, drive, time_passes
+from tests.support.shop import message_of, money, open_messages, outcome, saga_of, step, step_of, steps, stock
+
+pytestmark = pytest.mark.django_db
+CHARGE = step("charge_payment")
+
+
+@pytest.fixture
+def act(db):
+    person = User.objects.create(username="operator")
+
+    def do(verb, order, **options):
+        return getattr(operations, verb)(saga_of(order).pk, who=person, reason="asked to", **options)
+
+    return do
+
+
+def acts():
+    return list(OperatorAct.objects.order_by("id").values_list("verb", flat=True))
+
+
+def unknown(shop):
+    """An order whose charge nobody can find out about."""
+    order = shop.up_to("charge_payment")
+    shop.provider.will("charge", "lost")
+    shop.provider.always("find_charge", "lost")
+    deliver(CHARGE)
+    return order
+
+
+def attended(shop):
+    """An order that needs attention on its way forward: its deadline has passed."""
+    from sagas import recovery
+
+    order = shop.up_to("create_shipment")
+    Saga.objects.update(deadline_at=timezone.now() - timedelta(seconds=1))
+    assert recovery.attend_overdue() == 1
+    return order
+
+
+class TestRetryAndResume:
+    def test_retry_makes_a_waiting_step_due_once(self, shop, act):
+        order = unknown(shop)
+
+        assert act("retry", order)
+        assert not act("retry", order)
+
+        assert acts() == ["retry"]
+        assert message_of(order).due_at <= timezone.now()
+
+    @pytest.mark.parametrize("verb", ["retry", "resume"])
+    def test_a_saga_that_needs_attention_goes_on_where_it_stopped(self, shop, act, verb):
+        order = attended(shop)
+        assert open_messages() == []
+
+        assert act(verb, order)
+        assert not act("resume", order)
+        assert saga_of(order).deadline_at > timezone.now() + timedelta(hours=23)
+        drive()
+
+        assert outcome(order) == ("confirmed", "", "completed")
+        assert shop.provider.order == ["charge", "create"]
+        assert acts() == [verb]
+
+    def test_resume_leaves_a_running_saga_alone(self, shop, act):
+        order = shop.started()
+
+        assert not act("resume", order)
+        assert acts() == []
+
+    def test_every_verb_leaves_an_ended_saga_alone(self, shop, act):
+        order = shop.driven()
+
+        for verb in ("retry", "resume", "skip", "compensate", "cancel"):
+            assert not act(verb, order)
+        assert not act("resolve", order, happened=None)
+        assert (acts(), open_messages()) == ([], [])
+
+    def test_a_saga_that_is_not_there_is_refused(self, shop):
+        order = shop.order()
+
+        with pytest.raises(VerbRefused):
+            operations.retry(order.pk, who=None, reason="x")
+
+
+class TestSkip:
+    def test_a_step_that_needs_no_doing_is_passed_over(self, shop, act):
+        order = shop.up_to("create_shipment")
+
+        assert act("skip", order, step="create_shipment")
+        assert not act("skip", order, step="create_shipment")
+        drive()
+
+        assert outcome(order) == ("confirmed", "", "completed")
+        assert steps(order)["create_shipment"] == ("skipped", "")
+        assert (shop.provider.order, acts()) == (["charge"], ["skip"])
+
+    def test_the_pivot_is_never_skipped(self, shop, act):
+        order = shop.up_to("confirm_order")
+
+        with pytest.raises(VerbRefused, match="pivot"):
+            act("skip", order)
+        assert acts() == []
+
+    def test_i13_a_step_that_may_have_happened_is_never_skipped(self, shop, act):
+        """I13"""
+        order = unknown(shop)
+
+        with pytest.raises(VerbRefused, match="resolve"):
+            act("skip", order)
+        assert len(open_messages()) == 1
+
+
+class TestCompensateAndCancel:
+    def test_compensate_turns_a_running_saga(self, shop, act):
+        order = shop.up_to("create_shipment")
+
+        assert act("compensate", order)
+        assert not act("compensate", order)
+        drive()
+
+        assert outcome(order) == ("rejected", "operator", "compensated")
+        assert (money(order), stock(), shop.provider.asked("create")) == (("refunded", 0), (10, 0), 0)
+        assert acts() == ["compensate"]
+
+    def test_compensate_turns_one_that_needs_attention(self, shop, act):
+        order = attended(shop)
+
+        assert act("compensate", order)
+        drive()
+
+        assert outcome(order) == ("rejected", "operator", "compensated")
+        assert shop.provider.order == ["charge", "refund"]
+
+    def test_i13_compensate_asks_first_about_what_is_unknown(self, shop, act):
+        """I13"""
+        order = unknown(shop)
+        assert act("compensate", order)
+        deliver(CHARGE)
+        assert saga_of(order).direction == "forward"
+
+        shop.provider.always("find_charge", "ok")
+        drive()
+
+        assert outcome(order) == ("rejected", "operator", "compensated")
+        assert (steps(order)["charge_payment"], shop.provider.asked("charge")) == (("absent", ""), 1)
+
+    def test_cancel_is_what_a_customer_would_do(self, shop, act):
+        order = shop.up_to("charge_payment")
+
+        assert act("cancel", order)
+        assert not act("cancel", order)
+        drive()
+
+        assert outcome(order) == ("cancelled", "customer", "compensated")
+        assert (shop.provider.calls, acts()) == ([], ["cancel"])
+
+    @pytest.mark.parametrize("verb", ["compensate", "cancel"])
+    def test_past_the_pivot_there_is_no_way_back(self, shop, act, verb):
+        order = shop.up_to("confirm_order")
+        saga = saga_of(order)
+        SagaStep.objects.create(saga=saga, name="confirm_order", position=3, status="done")
+
+        with pytest.raises(VerbRefused):
+            act(verb, order)
+
+
+class TestResolve:
+    def test_it_happened(self, shop, act):
+        order = unknown(shop)
+
+        assert act("resolve", order, happened="charge-by-phone")
+        drive()
+
+        assert outcome(order) == ("confirmed", "", "completed")
+        assert money(order) == ("captured", 999)
+        assert step_of(order, "charge_payment").output["provider_reference"] == "charge-by-phone"
+        assert shop.provider.asked("charge") == 1
+
+    def test_it_never_happened(self, shop, act):
+        order = unknown(shop)
+
+        assert act("resolve", order, happened=None)
+        drive()
+
+        assert outcome(order) == ("rejected", "payment_unavailable", "compensated")
+        assert (money(order), stock()) == (("absent", 0), (10, 0))
+
+    def test_a_second_click_finds_nothing_unknown(self, shop, act):
+        order = unknown(shop)
+        act("resolve", order, happened="r")
+
+        with pytest.raises(VerbRefused):
+            act("resolve", order, happened="r")
+        assert acts() == ["resolve"]
+
+    def test_i6_a_runner_that_was_at_it_turns_stale(self, shop, act):
+        """I6: the verb replaces the message."""
+        from outbox import consumer
+
+        order = unknown(shop)
+        time_passes()
+        [claimed] = consumer.claim(consumer.routing.inside(CHARGE), 1)
+
+        act("resolve", order, happened="r")
+
+        assert OutboxMessage.objects.all().finish([claimed]) == []
+        assert saga_of(order).current_step == "create_shipment"
+
+
+class TestPurge:
+    def test_i14_only_sagas_that_have_ended_long_ago_go(self, shop):
+        """I14: nothing unfinished, nothing younger than its retention."""
+        old, young = shop.driven(), shop.driven()
+        stuck, running = attended(shop), shop.started()
+        Saga.objects.exclude(subject_id=young.pk).update(started_at=timezone.now() - timedelta(days=30))
+        Saga.objects.filter(subject_id=old.pk).update(ended_at=timezone.now() - timedelta(days=8))
+
+        assert operations.purge(dry_run=True) == 1
+        assert operations.purge(batch_size=1) == 1
+        assert operations.purge() == 0
+
+        left = set(Saga.objects.values_list("subject_id", flat=True))
+        assert left == {young.pk, running.pk, stuck.pk}
+        assert not SagaStep.objects.filter(saga__subject_id=old.pk).exists()
