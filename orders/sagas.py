@@ -15,8 +15,9 @@ from inventory import services as inventory
 from outbox.exceptions import CallOverstayed
 from payments import services as payments
 from providers import errors
+from sagas.consumers import register
 from sagas.decisions import CANCELLED
-from sagas.definition import Definition, Ended, RemoteAction, Step, StepRun, register
+from sagas.definition import Definition, Ended, RemoteAction, Step, StepRun
 from sagas.outcomes import Absent, Done, Outcome, Refused, Retry, Unknown
 from shipping import services as shipping
 

@@ -146,13 +146,9 @@ class Definition:
 _definitions: dict[tuple[str, int], Definition] = {}
 
 
-def register(definition: Definition) -> Definition:
-    """Makes a definition known to the engine; its destinations come from sagas.consumers."""
-    from .consumers import connect
-
+def remember(definition: Definition) -> None:
+    """Makes a definition known by name and version; sagas.consumers.register also gives its steps destinations."""
     _definitions[definition.name, definition.version] = definition
-    connect(definition)
-    return definition
 
 
 def find(name: str, version: int) -> Definition:
