@@ -33,7 +33,7 @@ class Reading:
     def paused_until(self, *, elapsed: timedelta) -> datetime | None:
         """When to ask again, or None when calls, or a trial, may start."""
         now = self.now + elapsed
-        if self.state == BreakerState.CLOSED or self.retry_at is None or self.retry_at <= now:
+        if self.retry_at is None or self.retry_at <= now:
             return None
         # Somebody's trial is under way: it mostly ends long before its lease does.
         return min(self.retry_at, now + LOOK_AGAIN) if self.state == BreakerState.HALF_OPEN else self.retry_at
@@ -81,10 +81,16 @@ def forget_failures(provider: str) -> None:
     _change(FORGET_FAILURES, {"provider": provider})
 
 
-def pause(provider: str, *, seconds: float, reason: str) -> None:
-    """Opens a closed breaker for `seconds`, or keeps an open one open for at least as long."""
+def pause(provider: str, *, seconds: float) -> None:
+    """The provider asked for a moment: no call starts for `seconds`, whatever the state; then all goes on as before."""
     _ensure_row(provider)
-    _change(PAUSE, {"provider": provider, "seconds": seconds, "reason": reason[:255]})
+    _change(PAUSE, {"provider": provider, "seconds": seconds})
+
+
+def hold(provider: str, *, seconds: float, reason: str) -> None:
+    """Opens it for `seconds`, or keeps it open for at least as long; then a trial decides."""
+    _ensure_row(provider)
+    _change(HOLD, {"provider": provider, "seconds": seconds, "reason": reason[:255]})
 
 
 def close(provider: str, *, reason: str) -> None:
@@ -145,8 +151,10 @@ OPEN = """
     UPDATE providers_breaker
     SET state = 'open', trips = trips + 1, epoch = epoch + 1, reason = %(reason)s, updated_at = clock_timestamp(),
         opened_at = coalesce(opened_at, clock_timestamp()),
-        retry_at = clock_timestamp() + make_interval(secs => greatest(
-            %(at_least_seconds)s, least(%(open_max_seconds)s, %(open_seconds)s * (2 ^ least(trips, 20)))))
+        -- A longer pause that the provider asked for still holds; the lease of a trial that has ended does not.
+        retry_at = greatest(CASE WHEN state = 'closed' THEN retry_at END,
+            clock_timestamp() + make_interval(secs => greatest(
+                %(at_least_seconds)s, least(%(open_max_seconds)s, %(open_seconds)s * (2 ^ least(trips, 20))))))
     WHERE provider = %(provider)s AND epoch = %(epoch)s AND state <> 'open' RETURNING epoch
 """
 COUNT_FAILURES = """
@@ -158,6 +166,12 @@ FORGET_FAILURES = """
     WHERE provider = %(provider)s AND state = 'closed' AND failures > 0 RETURNING epoch
 """
 PAUSE = """
+    UPDATE providers_breaker
+    SET retry_at = greatest(retry_at, clock_timestamp() + make_interval(secs => %(seconds)s)),
+        updated_at = clock_timestamp()
+    WHERE provider = %(provider)s RETURNING epoch
+"""
+HOLD = """
     UPDATE providers_breaker
     SET state = 'open', epoch = epoch + 1, opened_at = coalesce(opened_at, clock_timestamp()), reason = %(reason)s,
         retry_at = greatest(retry_at, clock_timestamp() + make_interval(secs => %(seconds)s)),

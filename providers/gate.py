@@ -122,7 +122,7 @@ class Gate:
     # ── breaker ──
 
     def paused_until(self) -> datetime | None:
-        """When the next trial may start, by the database's clock; None while calls may start."""
+        """When a trial may start, or the pause ends that the provider asked for (database clock); None: calls may start."""
         reading, elapsed = self._read()
         return reading.paused_until(elapsed=elapsed)
 
@@ -144,14 +144,14 @@ class Gate:
         if trial and trial.started:
             self._end_trial()
             self._report_trial(trial, succeeded=successes > 0, retry_after_seconds=retry_after_seconds or 0.0)
-        elif retry_after_seconds:
-            seconds = min(retry_after_seconds, self.limits.retry_after_max_seconds)
-            breaker.pause(self.provider, seconds=seconds, reason="the provider asked to wait")
-            self._reading = None
-        elif successes:
+            return
+        if successes:
             self._report_successes()
         else:
             breaker.count_failures(self.provider, failures=failures, limits=self.limits)
+            self._reading = None
+        if retry_after_seconds:
+            breaker.pause(self.provider, seconds=min(retry_after_seconds, self.limits.retry_after_max_seconds))
             self._reading = None
 
     def _report_successes(self) -> None:
@@ -170,10 +170,10 @@ class Gate:
 
     def _allowed(self, wanted: int) -> int:
         reading, elapsed = self._read()
-        if reading.state == BreakerState.CLOSED:
-            return wanted
         if reading.paused_until(elapsed=elapsed):
             return 0
+        if reading.state == BreakerState.CLOSED:
+            return wanted
         epoch = breaker.take_trial(self.provider, epoch=reading.epoch, limits=self.limits)
         self._reading = None
         if epoch is None:

@@ -25,7 +25,8 @@ class Breaker(models.Model):
     # Raised by every change of state: what a trial was given is compared with it when the trial reports.
     epoch = models.BigIntegerField(default=0)
     opened_at = models.DateTimeField(null=True, blank=True)
-    # When the next trial may start (open), or when a trial that never reported is given up (half open).
+    # When the next trial may start (open), when a trial that never reported is given up (half open), or until when the
+    # provider asked for a pause (closed).
     retry_at = models.DateTimeField(null=True, blank=True)
     reason = models.CharField(max_length=255, blank=True)
     updated_at = models.DateTimeField(db_default=Now())

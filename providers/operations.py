@@ -8,7 +8,7 @@ from providers import breaker
 def open_breaker(provider: str, *, seconds: float, reason: str) -> None:
     """Starts no call to the provider for `seconds`; then a trial decides, as always. Raises KeyError for an unknown."""
     settings.PROVIDERS[provider]
-    breaker.pause(provider, seconds=seconds, reason=reason)
+    breaker.hold(provider, seconds=seconds, reason=reason)
 
 
 def close_breaker(provider: str, *, reason: str) -> None:

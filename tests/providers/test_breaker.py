@@ -116,12 +116,23 @@ def test_a_trial_of_a_dead_process_is_given_up_by_the_clock_and_its_late_report_
 
 
 @pytest.mark.django_db
-def test_a_pause_asked_for_by_the_provider_opens_a_closed_breaker_and_never_shortens_a_longer_wait(provider_limits):
-    breaker.pause(PROVIDER, seconds=30, reason="429")
+def test_a_pause_asked_for_by_the_provider_holds_whatever_comes_after_it(provider_limits):
+    breaker.pause(PROVIDER, seconds=200)
     first = row().retry_at
-    breaker.pause(PROVIDER, seconds=1, reason="429")
-    assert row().state == BreakerState.OPEN
-    assert row().retry_at == first
+    breaker.pause(PROVIDER, seconds=1)
+    assert (row().state, row().retry_at) == (BreakerState.CLOSED, first)
+    assert breaker.read(PROVIDER).paused_until(elapsed=timedelta(0)) == first
+    assert breaker.read(PROVIDER).paused_until(elapsed=timedelta(seconds=201)) is None
+    breaker.count_failures(PROVIDER, failures=3, limits=provider_limits)
+    assert (row().state, row().retry_at) == (BreakerState.OPEN, first)
+
+
+@pytest.mark.django_db
+def test_held_by_hand_it_is_open_and_a_trial_decides(provider_limits):
+    breaker.hold(PROVIDER, seconds=30, reason="maintenance")
+    assert (row().state, row().reason) == (BreakerState.OPEN, "maintenance")
+    Breaker.objects.update(retry_at=timezone.now() - timedelta(seconds=1))
+    assert breaker.take_trial(PROVIDER, epoch=row().epoch, limits=provider_limits) is not None
 
 
 @pytest.mark.django_db

@@ -124,8 +124,17 @@ def test_a_key_in_use_over_there_says_nothing_against_the_provider(gate):
 
 def test_an_answer_that_asks_to_wait_pauses_at_once(gate):
     gate.observe([Unavailable(retry_after_seconds=30), "receipt"])
+    assert (gate.admit(1), gate.paused_until()) == (0, row().retry_at)
+    make_retry_due(gate)
+    assert row().state == BreakerState.CLOSED
+    assert gate.admit(SLOTS) == SLOTS
+
+
+def test_a_provider_that_only_ever_asks_to_wait_opens_the_breaker(gate):
+    gate.observe([Unavailable(retry_after_seconds=1)] * 3)
     assert row().state == BreakerState.OPEN
-    assert gate.admit(1) == 0
+    make_retry_due(gate)
+    assert gate.admit(SLOTS) == 1
 
 
 def test_a_wait_beyond_all_reason_is_bounded(gate):
