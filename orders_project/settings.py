@@ -310,6 +310,12 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    # Several tables have a status and a direction: each set of values has its own name in the schema.
+    "ENUM_NAME_OVERRIDES": {
+        "OrderStatus": "orders.models.Order.Status",
+        "SagaStatus": "sagas.models.Saga.Status",
+        "SagaDirection": "sagas.models.Saga.Direction",
+    },
 }
 
 # ── Telemetry ─────────────────────────────────────────────────────────────────────────────────────────────────────────

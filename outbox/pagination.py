@@ -28,8 +28,9 @@ class NewestFirst(CursorPagination):
 
     def decode_cursor(self, request: Request) -> Cursor | None:
         cursor = super().decode_cursor(request)
-        if cursor is not None and cursor.position is not None:
+        if cursor is not None:
             try:
+                # Every cursor of ours has a position: without one, REST framework would show the first page again.
                 UUID(str(cursor.position))
             except ValueError:
                 raise NotFound(self.invalid_cursor_message) from None
