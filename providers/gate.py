@@ -122,7 +122,7 @@ class Gate:
     # ── breaker ──
 
     def paused_until(self) -> datetime | None:
-        """When a trial may start, or the pause ends that the provider asked for (database clock); None: calls may start."""
+        """When a trial may start, or an asked-for pause ends, by the database clock; None while calls may start."""
         reading, elapsed = self._read()
         return reading.paused_until(elapsed=elapsed)
 
