@@ -1,3 +1,5 @@
+"""The app that tells customers how their orders ended."""
+
 from django.apps import AppConfig
 
 

@@ -1,3 +1,5 @@
+"""The app that carries every message: outbox and inbox."""
+
 from django.apps import AppConfig
 
 

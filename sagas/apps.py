@@ -1,3 +1,5 @@
+"""The app that runs sagas; it knows steps, never what they do."""
+
 from django.apps import AppConfig
 
 

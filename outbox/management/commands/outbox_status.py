@@ -1,3 +1,5 @@
+"""`manage.py outbox_status`: what waits, by destination; with a bound, a probe. Reads only."""
+
 import json
 from argparse import ArgumentParser
 from typing import Any

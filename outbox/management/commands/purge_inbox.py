@@ -1,3 +1,5 @@
+"""`manage.py purge_inbox`: a thin shell over `outbox.operations`, which keeps I14."""
+
 from argparse import ArgumentParser
 from typing import Any
 

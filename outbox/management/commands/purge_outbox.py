@@ -1,3 +1,5 @@
+"""`manage.py purge_outbox`: a thin shell over `outbox.operations`, which keeps I14: nothing unfinished is deleted."""
+
 from argparse import ArgumentParser
 from typing import Any
 

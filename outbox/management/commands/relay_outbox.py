@@ -1,3 +1,5 @@
+"""`manage.py relay_outbox`: the relay as a process. The first signal ends it in order, the second at once."""
+
 import os
 import signal
 from types import FrameType

@@ -1,3 +1,5 @@
+"""`manage.py requeue_outbox`: a thin shell over `outbox.operations.requeue`; a reason is required."""
+
 from argparse import ArgumentParser
 from typing import Any
 from uuid import UUID
