@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from .money import to_decimal_string
+from outbox.money import to_decimal_string
 
 
 class ProductSerializer(serializers.Serializer):

@@ -6,9 +6,10 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema
 from rest_framework.exceptions import ValidationError
 from rest_framework.generics import ListAPIView
 
+from outbox.money import EXPONENTS
+
 from . import selectors
 from .models import ProductPrice
-from .money import EXPONENTS
 from .pagination import CataloguePages
 from .serializers import ProductSerializer
 

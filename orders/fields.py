@@ -11,7 +11,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from inventory.money import MoneyError, to_minor_units
+from outbox.money import MoneyError, to_minor_units
 
 
 class StrictText(serializers.CharField):

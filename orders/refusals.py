@@ -5,7 +5,7 @@ from typing import Any
 
 from rest_framework.exceptions import APIException, ValidationError
 
-from inventory.money import to_decimal_string
+from outbox.money import to_decimal_string
 
 from .exceptions import OrderAlreadyEnded, PricesDiffer, UnknownProducts
 from .serializers import at

@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from rest_framework import serializers
 
-from inventory.money import EXPONENTS, to_decimal_string
+from outbox.money import EXPONENTS, to_decimal_string
 
 from .fields import AmountText, StrictInteger, StrictText, in_minor_units, refuse_unknown_fields
 from .models import PAYMENT_METHOD_MAX_LENGTH, SKU_MAX_LENGTH, Order, OrderLine

@@ -14,7 +14,7 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from inventory import selectors as inventory
-from inventory.money import to_decimal_string
+from outbox.money import to_decimal_string
 from outbox.publisher import Publication, publish, publish_all
 from outbox.registry import Event
 

@@ -6,18 +6,6 @@ from uuid import UUID
 
 from outbox.registry import Event
 
-# ISO 4217: currencies whose minor unit is not a hundredth.
-DIGITS = {"BHD": 3, "CLP": 0, "ISK": 0, "JPY": 0, "KRW": 0, "KWD": 3, "TND": 3}
-
-
-def decimal_string(amount_minor: int, currency: str) -> str:
-    """Money on the wire: `2997` minor units of EUR are "29.97"."""
-    digits = DIGITS.get(currency, 2)
-    if not digits:
-        return str(amount_minor)
-    whole, fraction = divmod(amount_minor, 10**digits)
-    return f"{whole}.{fraction:0{digits}d}"
-
 
 @dataclass(frozen=True, kw_only=True)
 class PaymentCharged(Event):

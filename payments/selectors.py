@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from payments.events import decimal_string
+from outbox.money import to_decimal_string
 from payments.models import Payment
 
 
@@ -23,7 +23,7 @@ def id_of_key(provider_key: str) -> tuple[UUID, UUID] | None:
 def _shown(row: Payment) -> dict[str, Any]:
     return {
         "status": row.status,
-        "amount": decimal_string(row.amount_minor, row.currency),
-        "refunded": decimal_string(row.refunded_minor, row.currency),
+        "amount": to_decimal_string(row.amount_minor, row.currency),
+        "refunded": to_decimal_string(row.refunded_minor, row.currency),
         "currency": row.currency,
     }

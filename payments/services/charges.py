@@ -11,9 +11,10 @@ from uuid import UUID
 
 from django.db.models.functions import Now
 
+from outbox.money import to_decimal_string
 from outbox.publisher import Publication, publish_all
 from outbox.registry import Event
-from payments.events import PaymentCharged, PaymentChargedLate, PaymentDeclined, decimal_string
+from payments.events import PaymentCharged, PaymentChargedLate, PaymentDeclined
 from payments.exceptions import KeyReused, LivePaymentExists
 from payments.gateways.base import ChargeIntent, ChargeReceipt
 from payments.models import Payment, PaymentStatus
@@ -129,7 +130,7 @@ def _apply_receipt(row: Payment, receipt: ChargeReceipt) -> Event | None:
         payment_id=row.pk,
         order_id=row.order_id,
         provider_reference=receipt.provider_reference,
-        amount=decimal_string(receipt.amount_minor, row.currency),
+        amount=to_decimal_string(receipt.amount_minor, row.currency),
         currency=row.currency,
     )
 

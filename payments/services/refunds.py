@@ -10,8 +10,9 @@ from uuid import UUID
 
 from django.db.models.functions import Now
 
+from outbox.money import to_decimal_string
 from outbox.publisher import Publication, publish_all
-from payments.events import PaymentRefunded, decimal_string
+from payments.events import PaymentRefunded
 from payments.exceptions import KeyReused, PaymentUnresolved
 from payments.gateways.base import RefundIntent, RefundReceipt
 from payments.models import REFUNDABLE, Payment, PaymentStatus, Refund, RefundStatus
@@ -96,7 +97,7 @@ def _give_back(payment: Payment, row: Refund) -> Publication:
         payment_id=payment.pk,
         order_id=payment.order_id,
         refund_id=row.pk,
-        amount=decimal_string(row.amount_minor, payment.currency),
+        amount=to_decimal_string(row.amount_minor, payment.currency),
         currency=payment.currency,
     )
     return Publication(event=event, aggregate_id=payment.pk, sequence=payment.sequence, correlation_id=payment.order_id)

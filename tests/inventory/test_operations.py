@@ -7,9 +7,9 @@ from uuid_utils.compat import uuid7
 
 from inventory import selectors, services
 from inventory.models import Product, ProductPrice, StockItem
-from inventory.money import EXPONENTS
 from inventory.operations import DEMO_CATALOGUE, RestockRefused, restock, seed_catalogue
 from outbox.models import OperatorAct
+from outbox.money import EXPONENTS
 from tests.inventory.builders import stock, stocked
 
 pytestmark = pytest.mark.django_db

@@ -1,4 +1,4 @@
-"""Money: integer minor units inside, decimal strings outside, the exponent by currency (ISO 4217).
+"""Money on the wire: integer minor units inside, decimal strings outside, the exponent by currency (ISO 4217).
 
 Guarantee: an amount crosses the border exactly or not at all; floats, rounding and other scripts' digits are refused.
 Not guaranteed: currencies beyond this table, and conversion between them, which never happens.

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory.money import EXPONENTS, MoneyError, exponent, to_decimal_string, to_minor_units
+from outbox.money import EXPONENTS, MoneyError, exponent, to_decimal_string, to_minor_units
 
 currencies = st.sampled_from(sorted(EXPONENTS))
 
