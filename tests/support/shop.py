@@ -1,9 +1,7 @@
 """Orders on their way through fulfilment: placed through the service, driven by the test, read from every book."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import User
@@ -74,7 +72,9 @@ def step_of(order: Order, name: str) -> SagaStep:
 
 def message_of(order: Order) -> OutboxMessage:
     """The message that the order's saga waits for."""
-    return OutboxMessage.objects.get(message_id=saga_of(order).waiting_for)
+    waiting_for = saga_of(order).waiting_for
+    assert waiting_for is not None
+    return OutboxMessage.objects.get(message_id=waiting_for)
 
 
 def outcome(order: Order) -> tuple[str, str, str]:
@@ -111,10 +111,3 @@ def parcel(order: Order) -> str:
 
 def open_messages() -> list[str]:
     return sorted(OutboxMessage.objects.filter(state="open").values_list("destination", flat=True))
-
-
-def subject(order: Order) -> UUID:
-    return order.pk
-
-
-Verb = Callable[..., bool]

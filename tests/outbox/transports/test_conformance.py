@@ -3,6 +3,7 @@
 import io
 import json
 from datetime import UTC, datetime
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -33,8 +34,8 @@ class Console:
         return message(payload={"text": object()})
 
 
-def message(**changes) -> Message:
-    values = {
+def message(**changes: Any) -> Message:
+    values: dict[str, Any] = {
         "key": uuid4(),
         "message_id": uuid4(),
         "destination": "outside",
