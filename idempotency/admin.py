@@ -26,6 +26,7 @@ class IdempotencyKeyAdmin(admin.ModelAdmin):
     sortable_by = ()
     list_per_page = 50
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
 
     @admin.display(description="key")
     def masked_key(self, use: IdempotencyKey) -> str:

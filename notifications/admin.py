@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.utils.safestring import SafeString
 
-from outbox.read_only_admin import ReadOnlyAdmin, joined, list_link, page_link
+from outbox.read_only_admin import ReadOnlyAdmin, joined, list_link, page_link, short
 
 from .models import Notification
 
@@ -21,7 +21,7 @@ class NotificationAdmin(ReadOnlyAdmin):
 
     @admin.display(description="order")
     def order(self, notification: Notification) -> SafeString | str:
-        return page_link("orders_order", notification.order_id)
+        return page_link("orders_order", notification.order_id, short(notification.order_id))
 
     @admin.display(description="related")
     def related(self, notification: Notification) -> SafeString:

@@ -82,6 +82,8 @@ TEMPLATES = [
     }
 ]
 LANGUAGE_CODE = "en"
+# Times in the admin: to the second, UTC.
+FORMAT_MODULE_PATH = ["orders_project.formats"]
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "/static/"

@@ -10,6 +10,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from . import operations, selectors
@@ -17,7 +18,7 @@ from .exceptions import VerbRefused
 from .models import Destination, Heartbeat, InboxEntry, OperatorAct, OutboxMessage
 from .operations import Person
 from .operator_admin import OperatorAdmin, ReasonForm, Verb
-from .read_only_admin import ReadOnlyAdmin, acts_link, joined, list_link, page_link, pretty_json
+from .read_only_admin import ReadOnlyAdmin, acts_link, joined, list_link, page_link, pretty_json, short
 
 # Whose page an aggregate has, by name only: the outbox knows no domain.
 PAGES = {
@@ -131,7 +132,7 @@ class OutboxMessageAdmin(OperatorAdmin):
 
     @admin.display(description="aggregate")
     def aggregate(self, message: OutboxMessage) -> SafeString | str:
-        text = f"{message.aggregate_type} {message.aggregate_id}"
+        text = format_html("{} {}", message.aggregate_type, short(message.aggregate_id))
         if page := PAGES.get(message.aggregate_type):
             return page_link(page, message.aggregate_id, text)
         if rows := LISTS.get(message.aggregate_type):

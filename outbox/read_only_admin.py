@@ -24,6 +24,7 @@ from django.utils.safestring import SafeString
 from .masking import masked
 
 COUNTED_ROWS_MAX = 10_000
+SHORT_CHARACTERS = 12
 
 
 class BoundedPaginator(Paginator):
@@ -44,7 +45,12 @@ class ReadOnlyAdmin(admin.ModelAdmin):
     list_per_page = 50
     list_max_show_all = 100
     show_full_result_count = False
+    # A count per filter value is a scan of the table each.
+    show_facets = admin.ShowFacets.NEVER
     paginator = BoundedPaginator
+
+    class Media:
+        css = {"all": ("outbox/read_only_admin.css",)}
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -78,7 +84,13 @@ def page_link(page: str, identity: object, text: object | None = None) -> SafeSt
     return _anchor(_address(f"admin:{page}_change", identity), identity if text is None else text)
 
 
-def list_link(page: str, text: str, **query: object) -> SafeString | str:
+def short(identity: object) -> SafeString:
+    """The end of an id, where ids of one moment differ, for a column beside others."""
+    text = str(identity)
+    return format_html('<span class="id" title="{}">…{}</span>', text, text[-SHORT_CHARACTERS:])
+
+
+def list_link(page: str, text: object, **query: object) -> SafeString | str:
     """A link to a list, searched (`q=…`) or filtered."""
     address = _address(f"admin:{page}_changelist")
     return _anchor(f"{address}?{urlencode(query)}" if address and query else address, text)

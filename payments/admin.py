@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.utils.safestring import SafeString
 
 from outbox.masking import masked_text
-from outbox.read_only_admin import ReadOnlyAdmin, joined, list_link, page_link
+from outbox.read_only_admin import ReadOnlyAdmin, joined, list_link, page_link, short
 from payments.models import Payment, Refund
 
 
@@ -16,7 +16,7 @@ class MoneyAdmin(ReadOnlyAdmin):
 
     @admin.display(description="order")
     def order(self, row: Payment | Refund) -> SafeString | str:
-        return page_link("orders_order", row.order_id)
+        return page_link("orders_order", row.order_id, short(row.order_id))
 
 
 @admin.register(Payment)
@@ -52,4 +52,4 @@ class RefundAdmin(MoneyAdmin):
 
     @admin.display(description="payment")
     def payment_page(self, refund: Refund) -> SafeString | str:
-        return page_link("payments_payment", refund.payment_id)
+        return page_link("payments_payment", refund.payment_id, short(refund.payment_id))

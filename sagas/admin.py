@@ -12,7 +12,7 @@ from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
 from outbox.operator_admin import OperatorAdmin, ReasonForm, Verb
-from outbox.read_only_admin import acts_link, joined, list_link, page_link, pretty_json
+from outbox.read_only_admin import acts_link, joined, list_link, page_link, pretty_json, short
 
 from . import operations, selectors
 from .exceptions import SagaError
@@ -110,7 +110,7 @@ class SagaAdmin(OperatorAdmin):
 
     @admin.display(description="subject (order)")
     def subject(self, saga: Saga) -> SafeString | str:
-        return page_link("orders_order", saga.subject_id)
+        return page_link("orders_order", saga.subject_id, short(saga.subject_id))
 
     @admin.display(description="steps")
     def steps(self, saga: Saga) -> SafeString:
@@ -122,7 +122,7 @@ class SagaAdmin(OperatorAdmin):
         if waiting is None:
             return "a person" if saga.status == Saga.Status.NEEDS_ATTENTION else "nothing"
         reading = waiting.reading.replace("_", " ")
-        text = f"{waiting.destination}, {reading}, due {waiting.due_at:%Y-%m-%d %H:%M:%S} UTC"
+        text = f"{waiting.destination} · {reading} · {waiting.due_at:%Y-%m-%d %H:%M:%S} UTC"
         return page_link("outbox_outboxmessage", waiting.key, text)
 
     @admin.display(description="related")

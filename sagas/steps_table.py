@@ -70,8 +70,8 @@ def _clock(saga: Saga) -> str:
         return "Waits for a person." if saga.is_live else "Waits for nothing: it has ended."
     error = f", last error: {waiting.last_error}" if waiting.last_error else ""
     return (
-        f"Waits for message {waiting.message_id} at {waiting.destination}: {waiting.reading.replace('_', ' ')},"
-        f" due {_time(waiting.due_at)}, {waiting.attempts} attempts{error}"
+        f"Waits for message {waiting.message_id} at {waiting.destination}: {waiting.reading.replace('_', ' ')}"
+        f" ({_time(waiting.due_at)}), {waiting.attempts} attempts{error}"
     )
 
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 from django.contrib import admin
 from django.utils.safestring import SafeString
 
-from outbox.read_only_admin import ReadOnlyAdmin, joined, list_link, page_link
+from outbox.read_only_admin import ReadOnlyAdmin, joined, list_link, page_link, short
 from shipping.models import Cancellation, Shipment
 
 
@@ -17,7 +17,7 @@ class ParcelAdmin(ReadOnlyAdmin):
 
     @admin.display(description="order")
     def order(self, row: Shipment | Cancellation) -> SafeString | str:
-        return page_link("orders_order", row.order_id)
+        return page_link("orders_order", row.order_id, short(row.order_id))
 
 
 @admin.register(Shipment)
@@ -49,4 +49,4 @@ class CancellationAdmin(ParcelAdmin):
 
     @admin.display(description="shipment")
     def shipment_page(self, cancellation: Cancellation) -> SafeString | str:
-        return page_link("shipping_shipment", cancellation.shipment_id)
+        return page_link("shipping_shipment", cancellation.shipment_id, short(cancellation.shipment_id))

@@ -86,7 +86,7 @@ class TestPages:
     def test_steps_are_drawn_with_those_to_come_and_what_the_saga_waits_for(self, root, shop: Shop):
         order = shop.up_to("create_shipment")
         page = root.get(f"/admin/{SAGAS}/{saga_of(order).pk}/change/").content.decode()
-        for text in ("reserve_stock", "confirm_order", "not yet", "pivot", f"{step('create_shipment')}, due"):
+        for text in ("reserve_stock", "confirm_order", "not yet", "pivot", f"{step('create_shipment')} · due"):
             assert text in page
         assert f"/admin/outbox/outboxmessage/{message_of(order).key}/change/" in page
 
