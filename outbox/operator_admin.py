@@ -87,11 +87,14 @@ class OperatorAdmin(ReadOnlyAdmin):
             actions[verb.name] = (partial(_ask_and_perform, verb), verb.name, verb.label)
         return actions
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        context = {"verbs": self._permitted(request), "list_address": _list_address(self), **(extra_context or {})}
-        return super().change_view(request, object_id, form_url, context)
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **options: Any) -> HttpResponse:
+        verbs = self._permitted(request) if self.is_operable(context["original"]) else []
+        context.update({"verbs": verbs, "list_address": _list_address(self)})
+        return super().render_change_form(request, context, *args, **options)
+
+    def is_operable(self, row: Any) -> bool:
+        """Whether any verb could still change this row: if not, its page offers none."""
+        return True
 
     def _permitted(self, request: HttpRequest) -> list[Verb]:
         return [verb for verb in self.verbs if request.user.has_perm(verb.permission)]

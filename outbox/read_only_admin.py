@@ -24,7 +24,6 @@ from django.utils.safestring import SafeString
 from .masking import masked
 
 COUNTED_ROWS_MAX = 10_000
-SHORT_CHARACTERS = 12
 
 
 class BoundedPaginator(Paginator):
@@ -85,9 +84,8 @@ def page_link(page: str, identity: object, text: object | None = None) -> SafeSt
 
 
 def short(identity: object) -> SafeString:
-    """The end of an id, where ids of one moment differ, for a column beside others."""
-    text = str(identity)
-    return format_html('<span class="id" title="{}">…{}</span>', text, text[-SHORT_CHARACTERS:])
+    """An id for a column beside others: a list shows its end, where ids of one moment differ; a page shows it all."""
+    return format_html('<span class="id" title="{0}"><bdi>{0}</bdi></span>', str(identity))
 
 
 def list_link(page: str, text: object, **query: object) -> SafeString | str:

@@ -41,7 +41,8 @@ FROM known CROSS JOIN LATERAL (
     SELECT i.* FROM outbox_inboxmessage i
     WHERE i.consumer = known.consumer
       AND (%(message_id)s::uuid IS NULL OR i.message_id = %(message_id)s)
-      AND (%(below_id)s::uuid IS NULL OR (i.message_id, i.consumer) < (%(below_id)s, %(below_consumer)s))
+      AND (%(below_id)s::uuid IS NULL
+           OR (i.message_id <= %(below_id)s AND (i.message_id, i.consumer) < (%(below_id)s, %(below_consumer)s)))
     ORDER BY i.message_id DESC LIMIT %(limit)s
 ) page
 WHERE %(consumer)s::text IS NULL OR known.consumer = %(consumer)s

@@ -108,6 +108,9 @@ class SagaAdmin(OperatorAdmin):
     def search(self, words: Sequence[str]) -> Q:
         return selectors.by_any_id([identity for word in words if (identity := _uuid(word))])
 
+    def is_operable(self, row: Saga) -> bool:
+        return row.is_live
+
     @admin.display(description="subject (order)")
     def subject(self, saga: Saga) -> SafeString | str:
         return page_link("orders_order", saga.subject_id, short(saga.subject_id))

@@ -2,7 +2,7 @@
 
 from typing import Any
 from urllib.parse import quote
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.db import connection
@@ -15,6 +15,8 @@ from tests.support import staff, told
 pytestmark = pytest.mark.django_db
 
 LISTS = ("/outbox-messages", "/inbox-messages", "/sagas")
+# Of rows that do not exist. Always the same: test runners compare the tests' names.
+ROWS = (f"/outbox-messages/{UUID(int=1)}", f"/sagas/{UUID(int=1)}")
 
 
 @pytest.fixture
@@ -39,13 +41,13 @@ def texts(client: APIClient, query: str) -> list[str]:
 
 
 class TestWhoGetsIn:
-    @pytest.mark.parametrize("path", [*LISTS, f"/outbox-messages/{uuid4()}", f"/sagas/{uuid4()}"])
+    @pytest.mark.parametrize("path", [*LISTS, *ROWS])
     def test_only_staff(self, path):
         anonymous, customer = APIClient().get(path), staff.api().get(path)
         assert (anonymous.status_code, customer.status_code) == (401, 403)
         assert customer.json()["type"].endswith("/permission-denied")
 
-    @pytest.mark.parametrize("path", [*LISTS, f"/outbox-messages/{uuid4()}", f"/sagas/{uuid4()}"])
+    @pytest.mark.parametrize("path", [*LISTS, *ROWS])
     def test_nothing_is_changed_here(self, api, path):
         for verb in (api.post, api.put, api.patch, api.delete):
             assert verb(path, {}, format="json").status_code == 405
@@ -88,7 +90,7 @@ class TestPages:
         assert {row["consumer"] for row in own} == {"consumer-1"}
         assert len(own) == 40
         [twice] = pages(api, f"/inbox-messages?message_id={_uuid(7)}")
-        assert [row["consumer"] for row in twice] == ["consumer-2", "consumer-0"] or len(twice) == 2
+        assert [row["consumer"] for row in twice] == ["consumer-2", "consumer-0"]
 
     @pytest.mark.parametrize("path", LISTS)
     @pytest.mark.parametrize("cursor", ["x", "%00", "cD14", quote("bm90IGEgdXVpZA=="), "cD1ub3RhZGF0ZQ=="])
@@ -178,5 +180,5 @@ class TestOneMessage:
         assert not {"payload", "headers"} & set(row)
 
 
-def _uuid(number: int) -> Any:
-    return uuid4().__class__(int=number << 80 | 7 << 76)
+def _uuid(number: int) -> UUID:
+    return UUID(int=number << 80 | 7 << 76)

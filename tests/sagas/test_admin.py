@@ -90,6 +90,12 @@ class TestPages:
             assert text in page
         assert f"/admin/outbox/outboxmessage/{message_of(order).key}/change/" in page
 
+    def test_the_page_of_a_saga_that_has_ended_offers_no_verb(self, root, shop: Shop):
+        ended = saga_of(shop.driven())
+        live = saga_of(shop.started())
+        offered = [root.get(f"/admin/{SAGAS}/{saga.pk}/change/").content.decode() for saga in (ended, live)]
+        assert [page.count('name="from_page"') for page in offered] == [0, 6]
+
     def test_stuck_shows_those_that_need_a_look(self, root, shop: Shop):
         shop.driven()
         troubled = needing_attention(shop)
