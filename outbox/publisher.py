@@ -13,6 +13,7 @@ from uuid import UUID
 
 import uuid_utils.compat as uuid_utils
 from django.db import connection
+from psycopg.types.json import Jsonb
 
 from . import context, routing, wakeup
 from .exceptions import NotInTransaction, PayloadTooLarge
@@ -21,6 +22,34 @@ from .registry import Event
 
 # Larger than any order's event, smaller than what every broker takes.
 PAYLOAD_MAX_BYTES = 131_072
+
+# The other columns have their defaults in the database: the number, drawn in the order given, and the times.
+COLUMNS = {
+    "key": "uuid",
+    "message_id": "uuid",
+    "destination": "text",
+    "type": "text",
+    "aggregate_type": "text",
+    "aggregate_id": "uuid",
+    "sequence": "int",
+    "order_free": "boolean",
+    "correlation_id": "uuid",
+    "payload": "jsonb",
+    "headers": "jsonb",
+    "state": "text",
+    "scheduled_for": "timestamptz",
+    "attempts": "smallint",
+    "epoch": "int",
+    "last_error": "text",
+}
+# One array per column: fifty rows cost a sixth of what one placeholder per value costs.
+INSERT = f"""
+INSERT INTO outbox_outboxmessage ({", ".join(COLUMNS)}, due_at)
+SELECT {", ".join(COLUMNS)}, coalesce(scheduled_for, statement_timestamp())
+FROM unnest({", ".join(f"%s::{kind}[]" for kind in COLUMNS.values())})
+  WITH ORDINALITY AS new({", ".join(COLUMNS)}, place)
+ORDER BY place
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +137,7 @@ def _event_rows(publication: Publication, message_id: UUID, carried: dict[str, s
             correlation_id=publication.correlation_id,
             payload=payload,
             headers=_headers(carried, publication.causation_id),
-            **_due(publication.scheduled_for),
+            scheduled_for=publication.scheduled_for,
         )
         for destination in destinations
     ]
@@ -126,23 +155,25 @@ def _command_row(command: Command, carried: dict[str, str]) -> OutboxMessage:
         correlation_id=command.correlation_id,
         payload=command.payload,
         headers=_headers(carried, command.causation_id),
-        **_due(command.scheduled_for),
+        scheduled_for=command.scheduled_for,
     )
 
 
 def _insert(rows: Sequence[OutboxMessage]) -> None:
     if rows:
-        OutboxMessage.objects.bulk_create(rows)
+        columns = [[_value(row, name) for row in rows] for name in COLUMNS]
+        with connection.cursor() as cursor:
+            cursor.execute(INSERT, columns)
         wakeup.after_commit({row.destination for row in rows})
+
+
+def _value(row: OutboxMessage, column: str) -> Any:
+    value = getattr(row, column)
+    return Jsonb(value) if COLUMNS[column] == "jsonb" else value
 
 
 def _headers(carried: dict[str, str], causation_id: UUID | None) -> dict[str, str]:
     return {**carried, "causationId": str(causation_id)} if causation_id else carried
-
-
-def _due(scheduled_for: datetime | None) -> dict[str, Any]:
-    # Left out, the column's default applies: the database's clock (F6).
-    return {"due_at": scheduled_for, "scheduled_for": scheduled_for} if scheduled_for else {}
 
 
 def _require_transaction() -> None:
