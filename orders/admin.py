@@ -3,8 +3,8 @@
 from django.contrib import admin
 from django.utils.safestring import SafeString
 
-from inventory.money import to_decimal_string
 from outbox.masking import masked_text
+from outbox.money import to_decimal_string
 from outbox.read_only_admin import ReadOnlyAdmin, joined, list_link
 
 from .models import Order, OrderLine
