@@ -102,9 +102,6 @@ class SagaAdmin(OperatorAdmin):
         ),
     )
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Saga]:
-        return super().get_queryset(request).prefetch_related("steps")
-
     def search(self, words: Sequence[str]) -> Q:
         return selectors.by_any_id([identity for word in words if (identity := _uuid(word))])
 

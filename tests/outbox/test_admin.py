@@ -10,7 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from outbox import consumer, inbox, pause, selectors
+from outbox import consumer, inbox, operations, pause, selectors
 from outbox.models import Destination, Heartbeat, InboxMessage, OperatorAct, OutboxMessage
 from tests.support import staff, told
 
@@ -238,6 +238,18 @@ class TestVerbs:
         assert told.states() == {"a": "dead", "b": "open"}
         staff.click(root, MESSAGES, "skip", told.row("a").key, reason="its saga has ended")
         assert told.states() == {"a": "skipped", "b": "open"}
+
+    def test_the_verbs_themselves_leave_a_sagas_messages_alone_wherever_they_are_called_from(self, ledger):
+        """I6, I11: the saga waits for one message, and only its own verbs replace it."""
+        row = dead("died", order_free=True)
+        told.tell("waited for", aggregate_id=row.aggregate_id, sequence=2)
+        OutboxMessage.objects.filter(payload__text="waited for").update(order_free=True)
+        keys = [row.key, told.row("waited for").key]
+
+        assert operations.requeue(keys, who=None, reason="all of them", sent=True) == 0
+        assert told.states() == {"died": "dead", "waited for": "open"}
+        assert operations.skip(keys, who=None, reason="all of them") == 1
+        assert told.states() == {"died": "skipped", "waited for": "open"}
 
     def test_a_destinations_pause_is_ended_once(self, root):
         pause.pause_after_failure("rabbit", reason="gone")
