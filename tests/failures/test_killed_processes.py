@@ -1,15 +1,17 @@
 """Real processes and real signals: what a process takes with it when it dies, and how one ends that is asked to."""
 
 import signal
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from outbox import operations
 from outbox.models import InboxMessage, OutboxMessage
 from tests.support import child
 from tests.support.drive import drive, time_passes
 from tests.support.shop import attempts, outcome, saga_of, step, steps, stock
-from tests.support.told import CONSUMER, Ledger, consuming, isolate, make_due, row, states, tell
+from tests.support.told import CONSUMER, Ledger, claim, consuming, isolate, make_due, row, states, tell
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -100,19 +102,16 @@ class TestAskedToStop:
 
     def test_a_killed_relays_work_is_taken_over(self, rings_and_console):
         """S6: nothing is marooned: what it had claimed is due again when its claim has run out."""
-        relay = child.manage("relay_outbox", OUTBOX_CONSOLE="1")
-        child.read_until(relay, "The relay listens")
-        relay.kill()
-        relay.wait(30)
         tell("left behind")
-        OutboxMessage.objects.update(attempts=1, epoch=1)
+        assert len(claim(name="console", types=None)) == 1
+        OutboxMessage.objects.update(due_at=timezone.now() + timedelta(seconds=1))
 
-        other = child.manage("relay_outbox", OUTBOX_CONSOLE="1")
-        child.read_until(other, "left behind")
-        other.send_signal(signal.SIGINT)
+        relay = child.manage("relay_outbox", OUTBOX_CONSOLE="1")
+        child.read_until(relay, "left behind")
+        relay.send_signal(signal.SIGINT)
 
-        child.read_until(other, "The relay has ended")
-        assert other.wait(30) == 0
+        child.read_until(relay, "The relay has ended")
+        assert relay.wait(30) == 0
         assert (states(), row("left behind").attempts) == ({"left behind": "done"}, 2)
 
 
