@@ -2,7 +2,7 @@
 
 import pytest
 
-from outbox import heartbeat, health
+from outbox import health, heartbeat
 from outbox.models import Destination, OutboxMessage
 from tests.support.told import tell
 
