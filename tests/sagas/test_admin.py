@@ -36,7 +36,7 @@ def needing_attention(shop: Shop) -> Any:
     """An order whose stock is reserved and whose charge died: its saga waits for a person."""
     order = shop.up_to("charge_payment")
     saga = saga_of(order)
-    OutboxMessage.objects.filter(message_id=saga.waiting_for).update(state="dead")
+    OutboxMessage.objects.filter(message_id=str(saga.waiting_for)).update(state="dead")
     Saga.objects.filter(pk=saga.pk).update(status="needs_attention", waiting_for=None, last_error="charge_payment: 503")
     return order
 
