@@ -13,9 +13,10 @@ from django.db import connection, transaction
 
 from sagas import operations as saga_operations
 from sagas import selectors as saga_selectors
+from sagas.exceptions import SagaMoves
 
 from . import services
-from .exceptions import OrderAlreadyEnded
+from .exceptions import CancelUndecided, OrderAlreadyEnded
 from .models import Order
 from .selectors import FULFILMENT
 
@@ -32,18 +33,17 @@ class SagaAppeared(Exception):
     """The consumer that starts sagas was faster: let go of the order and ask the saga."""
 
 
-class CancelUndecided(RuntimeError):
-    """Neither a saga nor its absence could be held: a saga that appears and disappears."""
-
-
 @transaction.atomic(savepoint=False)
 def request_cancel(order_id: UUID) -> Order.Status:
-    """Notes the wish; returns "pending" (it is being undone) or "cancelled". Raises OrderAlreadyEnded.
+    """Notes the wish; returns "pending" (it is being undone) or "cancelled". Raises OrderAlreadyEnded, CancelUndecided.
 
     A repeated wish changes nothing.
     """
     for _ in range(LOOKS):
-        answer = saga_operations.request_cancel(FULFILMENT, order_id)
+        try:
+            answer = saga_operations.request_cancel(FULFILMENT, order_id)
+        except SagaMoves as error:
+            raise CancelUndecided from error
         if answer == saga_operations.CancelAnswer.NO_SAGA:
             try:
                 # A savepoint: given up, it gives up the order's lock too, since a saga's lock comes before an order's.
@@ -54,7 +54,7 @@ def request_cancel(order_id: UUID) -> Order.Status:
         elif answer == saga_operations.CancelAnswer.REQUESTED:
             _mark_requested(order_id)
         return _status_after(order_id)
-    raise CancelUndecided(str(order_id))
+    raise CancelUndecided
 
 
 def _cancel_unstarted(order_id: UUID) -> None:

@@ -3,7 +3,8 @@
 OrderRefused
 ├── UnknownProducts       the catalogue does not sell these in this currency
 ├── PricesDiffer          the client expected other prices than the catalogue's
-└── OrderAlreadyEnded     there is nothing left to cancel
+├── OrderAlreadyEnded     there is nothing left to cancel
+└── CancelUndecided       the order moves faster than it can be held: nothing was changed, try again
 """
 
 from collections.abc import Mapping, Sequence
@@ -42,3 +43,7 @@ class OrderAlreadyEnded(OrderRefused):
     def __init__(self, status: str) -> None:
         super().__init__(self.__doc__)
         self.status = status
+
+
+class CancelUndecided(OrderRefused):
+    """The order is moving too fast to be cancelled right now; nothing was changed. Try again."""

@@ -7,7 +7,7 @@ from rest_framework.exceptions import APIException, ValidationError
 
 from outbox.money import to_decimal_string
 
-from .exceptions import OrderAlreadyEnded, PricesDiffer, UnknownProducts
+from .exceptions import CancelUndecided, OrderAlreadyEnded, PricesDiffer, UnknownProducts
 from .serializers import at
 
 
@@ -24,6 +24,16 @@ class PriceChanged(APIException):
 class AlreadyEnded(APIException):
     status_code = 409
     default_code = "order_already_ended"
+
+
+class Undecided(APIException):
+    status_code = 503
+    default_code = "service_unavailable"
+    headers = {"Retry-After": "1"}
+
+
+def undecided(refusal: CancelUndecided) -> APIException:
+    return Undecided(refusal.__doc__)
 
 
 def already_ended(refusal: OrderAlreadyEnded) -> APIException:

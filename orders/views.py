@@ -22,7 +22,7 @@ from idempotency.decorators import idempotent
 
 from . import refusals, selectors, services, telemetry
 from .cancellation import request_cancel
-from .exceptions import OrderAlreadyEnded, PricesDiffer, UnknownProducts
+from .exceptions import CancelUndecided, OrderAlreadyEnded, PricesDiffer, UnknownProducts
 from .models import Order
 from .openapi import IDEMPOTENCY_KEY, problems
 from .pagination import OrderPages
@@ -129,6 +129,8 @@ class OrderCancellation(APIView):
             status = request_cancel(order_id)
         except OrderAlreadyEnded as refusal:
             raise refusals.already_ended(refusal) from refusal
+        except CancelUndecided as refusal:
+            raise refusals.undecided(refusal) from refusal
         return Response(_read(request, order_id), status=202 if status == Order.Status.PENDING else 200)
 
 

@@ -4,6 +4,7 @@ SagaError
 ├── UnknownDefinition   a saga whose name or version this code does not know
 ├── StaleSaga           a guarded UPDATE found another state than the one it was computed from
 └── VerbRefused         an operator's verb that the saga's state does not allow
+    └── SagaMoves       the saga takes steps faster than it can be locked: try again
 """
 
 
@@ -21,3 +22,7 @@ class StaleSaga(SagaError):
 
 class VerbRefused(SagaError):
     """The saga's state does not allow this verb."""
+
+
+class SagaMoves(VerbRefused):
+    """The saga takes steps faster than it can be locked: try again in a moment."""

@@ -20,7 +20,7 @@ from outbox.publisher import Command, publish_commands
 from . import telemetry
 from .decisions import Case
 from .definition import STEP_DUE, UNDO, Definition, Ended, find
-from .exceptions import StaleSaga, VerbRefused
+from .exceptions import SagaMoves, StaleSaga, VerbRefused
 from .models import Saga, SagaStep
 
 # A saga that takes a step between our two reads, this many times in a row, is asked to wait.
@@ -94,7 +94,7 @@ def load_for_verb(saga_id: UUID, *, step: str | None = None) -> Case | None:
 def lock(saga_id: UUID) -> Case:
     """The saga under its lock, its open message locked before it, in the runner's order.
 
-    Raises VerbRefused when there is none, or when it takes steps faster than it can be locked.
+    Raises VerbRefused when there is none, SagaMoves when it takes steps faster than it can be locked.
     """
     for _ in range(LOCK_TRIES):
         with transaction.atomic():
@@ -108,7 +108,7 @@ def lock(saga_id: UUID) -> Case:
                 return case
             # It took a step between the two reads. Undo this savepoint, which lets both locks go, and look again.
             transaction.set_rollback(True)
-    raise VerbRefused(f"Saga {saga_id} is moving: try again in a moment.")
+    raise SagaMoves(f"Saga {saga_id} is moving: try again in a moment.")
 
 
 def save(cases: Sequence[Case]) -> None:

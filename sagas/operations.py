@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import uuid_utils.compat as uuid_utils
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -26,7 +26,7 @@ from .decisions import Case
 from .definition import STEP_DUE, Definition, RemoteAction, latest
 from .exceptions import VerbRefused
 from .models import Saga, SagaStep
-from .outcomes import Absent
+from .outcomes import Absent, Outcome
 
 PURGE_BATCH_SIZE = 500
 BY_OPERATOR = "operator"
@@ -180,13 +180,24 @@ def resolve(saga_id: UUID, *, happened: str | None, who: Person, reason: str) ->
         answer = action.receipt(intent, happened) if happened else Absent()
         case.saga.status = Saga.Status.RUNNING
         _extend_deadline(case)
-        decisions.decide(case, action.record([(intent, answer)])[0])
+        decisions.decide(case, _record_resolved(action, intent, answer))
         if case.later is not None:
             case.later = None
             case.next_command = (case.step.name, case.undo)
         return True
 
     return _by_person("resolve", saga_id, verb, who=who, reason=reason)
+
+
+def _record_resolved(action: RemoteAction, intent: Any, answer: object) -> Outcome:
+    """Raises VerbRefused for a reference that already stands for something else."""
+    try:
+        with transaction.atomic():
+            return action.record([(intent, answer)])[0]
+    except IntegrityError as error:
+        raise VerbRefused(
+            "That reference is already on record for something else: check it with the provider."
+        ) from error
 
 
 def purge(*, older_than: timedelta | None = None, batch_size: int = PURGE_BATCH_SIZE, dry_run: bool = False) -> int:

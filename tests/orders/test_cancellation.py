@@ -11,6 +11,7 @@ from rest_framework.test import APIClient
 from orders import cancellation, services
 from orders.models import Order
 from sagas import operations as saga_operations
+from sagas.exceptions import SagaMoves
 from sagas.operations import CancelAnswer
 from tests.orders.builders import customer, place
 
@@ -117,6 +118,19 @@ def test_a_saga_that_never_decides_is_an_error(order: Order, sagas: SagaDouble):
     sagas.answers = iter([CancelAnswer.NO_SAGA] * cancellation.LOOKS)
     with pytest.raises(cancellation.CancelUndecided), transaction.atomic():
         cancellation.request_cancel(order.id)
+    assert status(order) == ("pending", False)
+
+
+def test_an_order_that_moves_too_fast_is_a_503_that_says_when_to_try_again(
+    ann: APIClient, order: Order, monkeypatch: pytest.MonkeyPatch
+):
+    def moves(name: str, subject_id: UUID) -> CancelAnswer:
+        raise SagaMoves
+
+    monkeypatch.setattr(saga_operations, "request_cancel", moves)
+    response = ann.post(f"/orders/{order.id}/cancel")
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
+    assert response.json()["type"] == "/problems/service-unavailable"
     assert status(order) == ("pending", False)
 
 

@@ -206,6 +206,16 @@ class TestResolve:
             act("resolve", order, happened="r")
         assert acts() == ["resolve"]
 
+    def test_a_reference_that_stands_for_something_else_is_refused_and_nothing_changes(self, shop, act):
+        first, second = unknown(shop), unknown(shop)
+        act("resolve", first, happened="ch_1")
+
+        with pytest.raises(VerbRefused, match="already on record"):
+            act("resolve", second, happened="ch_1")
+
+        assert step_of(second, "charge_payment").status == "unknown"
+        assert acts() == ["resolve"]
+
     def test_i6_a_runner_that_was_at_it_turns_stale(self, shop, act):
         """I6: the verb replaces the message."""
         from outbox import consumer
