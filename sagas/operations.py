@@ -28,7 +28,6 @@ from .exceptions import VerbRefused
 from .models import Saga, SagaStep
 from .outcomes import Absent, Outcome
 
-PURGE_BATCH_SIZE = 500
 BY_OPERATOR = "operator"
 
 
@@ -200,7 +199,9 @@ def _record_resolved(action: RemoteAction, intent: Any, answer: object) -> Outco
         ) from error
 
 
-def purge(*, older_than: timedelta | None = None, batch_size: int = PURGE_BATCH_SIZE, dry_run: bool = False) -> int:
+def purge(
+    *, older_than: timedelta | None = None, batch_size: int = outbox.PURGE_BATCH_SIZE, dry_run: bool = False
+) -> int:
     """Deletes sagas that ended longer ago than that, with their steps; returns how many (I14)."""
     ended_before = timezone.now() - (older_than or timedelta(days=conf().retention_days))
     ended = Saga.objects.filter(status__in=[Saga.Status.COMPLETED, Saga.Status.COMPENSATED], ended_at__lt=ended_before)

@@ -1,24 +1,10 @@
 """`manage.py purge_sagas`: deletes sagas that ended long ago, in batches."""
 
-from argparse import ArgumentParser
-from typing import Any
-
-from django.core.management.base import BaseCommand
-
-from outbox.durations import duration
+from outbox.purge_command import PurgeCommand
 from sagas import operations
 
 
-class Command(BaseCommand):
+class Command(PurgeCommand):
     help = "Deletes completed and compensated sagas past their retention, in batches. Never a live one."
-
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--older-than", type=duration, help="such as 7d; default: the retention of the settings")
-        parser.add_argument("--batch-size", type=int, default=operations.PURGE_BATCH_SIZE)
-        parser.add_argument("--dry-run", action="store_true", help="only say how many")
-
-    def handle(self, *args: Any, **options: Any) -> None:
-        count = operations.purge(
-            older_than=options["older_than"], batch_size=options["batch_size"], dry_run=options["dry_run"]
-        )
-        self.stdout.write(f"{'Would purge' if options['dry_run'] else 'Purged'} {count} sagas.")
+    purge = staticmethod(operations.purge)
+    what = "sagas"
