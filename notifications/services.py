@@ -12,7 +12,8 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db.models import QuerySet
 from django.db.models.functions import Now
-from django.utils.module_loading import import_string
+
+from providers.backend import backend
 
 from . import texts
 from .channels.base import Channel, Notice
@@ -49,9 +50,7 @@ def note(requests: Sequence[NoticeRequest]) -> dict[tuple[UUID, str], Notice]:
 
 def send(notice: Notice) -> None:
     """Sends through the configured channel. Network only; raises providers.errors."""
-    channel: Channel = import_string(settings.NOTIFICATION_CHANNEL["BACKEND"])(
-        **settings.NOTIFICATION_CHANNEL["OPTIONS"]
-    )
+    channel: Channel = backend(settings.NOTIFICATION_CHANNEL)
     channel.send(notice)
 
 

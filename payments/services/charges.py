@@ -18,8 +18,9 @@ from payments.events import PaymentCharged, PaymentChargedLate, PaymentDeclined
 from payments.exceptions import KeyReused, LivePaymentExists
 from payments.gateways.base import ChargeIntent, ChargeReceipt
 from payments.models import Payment, PaymentStatus
-from payments.services.provider import ask, gateway
+from payments.services.provider import gateway
 from payments.services.rows import lock_payments, move, statuses, write_payments
+from providers.backend import ask
 from providers.errors import Refused, Unavailable
 
 

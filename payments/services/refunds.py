@@ -16,8 +16,9 @@ from payments.events import PaymentRefunded
 from payments.exceptions import KeyReused, PaymentUnresolved
 from payments.gateways.base import RefundIntent, RefundReceipt
 from payments.models import REFUNDABLE, Payment, PaymentStatus, Refund, RefundStatus
-from payments.services.provider import ask, gateway
+from payments.services.provider import gateway
 from payments.services.rows import lock_payments, lock_refunds, move, statuses, write_payments, write_refunds
+from providers.backend import ask
 from providers.errors import Refused, Unavailable
 
 UNRESOLVED = (PaymentStatus.PENDING, PaymentStatus.UNKNOWN)

@@ -11,12 +11,13 @@ from uuid import UUID
 from django.db.models.functions import Now
 
 from outbox.publisher import Publication, publish_all
+from providers.backend import ask
 from providers.errors import Refused, Unavailable
 from shipping.carriers.base import CancellationIntent, CancellationReceipt
 from shipping.events import ShipmentCancelled
 from shipping.exceptions import KeyReused, ShipmentUnresolved
 from shipping.models import CANCELLABLE, Cancellation, CancellationStatus, Shipment, ShipmentStatus
-from shipping.services.provider import ask, carrier
+from shipping.services.provider import carrier
 from shipping.services.rows import (
     lock_cancellations,
     lock_shipments,

@@ -1,40 +1,17 @@
-"""The carrier in use, and asking it: the network's side of this app, no database.
+"""The carrier in use, and its own books."""
 
-Guarantees that a probe which failed never reads as "nothing happened": whatever keeps the question from being answered
-leaves the outcome exactly as unknown as it was (I13).
-"""
-
-import json
-from collections.abc import Callable, Iterator
-from functools import cache
-from typing import TypeVar
+from collections.abc import Iterator
 
 from django.conf import settings
-from django.utils.module_loading import import_string
 
-from providers.errors import OutcomeUnknown, Unavailable
+from providers.backend import backend
 from shipping.carriers.base import Carrier, LedgerShipment
-
-T = TypeVar("T")
 
 
 def carrier() -> Carrier:
     """The carrier that `settings.CARRIER` names, one per process."""
-    return _build(settings.CARRIER["BACKEND"], json.dumps(settings.CARRIER.get("OPTIONS", {})))
-
-
-@cache
-def _build(backend: str, options: str) -> Carrier:
-    made: Carrier = import_string(backend)(**json.loads(options))
-    return made
-
-
-def ask(question: Callable[[], T]) -> T:
-    """The probe's answer; Unavailable would say "nothing happened", so a probe never raises it."""
-    try:
-        return question()
-    except Unavailable as error:
-        raise OutcomeUnknown(f"not asked: {error.detail}", retry_after_seconds=error.retry_after_seconds) from error
+    named: Carrier = backend(settings.CARRIER)
+    return named
 
 
 def provider_shipments() -> Iterator[LedgerShipment]:

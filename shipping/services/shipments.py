@@ -13,12 +13,13 @@ from django.db.models.functions import Now
 
 from outbox.publisher import Publication, publish_all
 from outbox.registry import Event
+from providers.backend import ask
 from providers.errors import Refused, Unavailable
 from shipping.carriers.base import Line, ShipmentIntent, ShipmentReceipt
 from shipping.events import ShipmentCreated, ShipmentCreatedLate, ShipmentRefused
 from shipping.exceptions import KeyReused, LiveShipmentExists
 from shipping.models import Shipment, ShipmentStatus
-from shipping.services.provider import ask, carrier
+from shipping.services.provider import carrier
 from shipping.services.rows import lock_shipments, move, statuses, write_shipments
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from payments.services import provider
+from providers import backend
 from providers.gate import gate
 from tests.support.published import published
 from tests.support.sandbox import sandbox
@@ -21,8 +21,8 @@ def short_limits(settings):
 def served(settings, sandbox):
     """The service's own gateway, talking to the sandbox of this run."""
     settings.PAYMENT_GATEWAY = settings.PAYMENT_GATEWAY | {"OPTIONS": {"url": sandbox.url, "api_key": "sandbox-key"}}
-    provider._build.cache_clear()
+    backend.forget()
     gate.cache_clear()
     yield sandbox
-    provider._build.cache_clear()
+    backend.forget()
     gate.cache_clear()

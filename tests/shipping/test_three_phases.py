@@ -2,10 +2,10 @@
 
 import pytest
 
+from providers import backend
 from providers.errors import OutcomeUnknown, ProviderError
 from shipping import services
 from shipping.models import ShipmentStatus
-from shipping.services import provider
 from tests.shipping.builders import note_cancellation, noted, record, record_cancellation, row
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("short_limits")]
@@ -15,9 +15,9 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("short_limits")]
 def served(settings, sandbox):
     """The service's own carrier, talking to the sandbox of this run."""
     settings.CARRIER = settings.CARRIER | {"OPTIONS": {"url": sandbox.url, "api_key": "sandbox-key"}}
-    provider._build.cache_clear()
+    backend.forget()
     yield sandbox
-    provider._build.cache_clear()
+    backend.forget()
 
 
 def call(perform, intent) -> object:

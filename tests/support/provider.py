@@ -13,11 +13,10 @@ from typing import Any
 import pytest
 
 from payments.gateways.base import ChargeReceipt, RefundReceipt
-from payments.services import provider as payments_provider
+from providers import backend
 from providers import gate as gates
 from providers.errors import OutcomeUnknown, Refused, Unavailable
 from shipping.carriers.base import CancellationReceipt, ShipmentReceipt
-from shipping.services import provider as shipping_provider
 
 _current: list["Provider"] = []
 
@@ -153,6 +152,5 @@ def limits(settings: Any, **changed: Any) -> None:
 
 
 def _forget_objects() -> None:
-    payments_provider._build.cache_clear()
-    shipping_provider._build.cache_clear()
+    backend.forget()
     gates.gate.cache_clear()
