@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from typing import Any, TypeVar
 
-from providers import breaker
+from providers import breaker, deadline
 from providers.conf import for_provider
-from providers.errors import InFlight, ProviderError, Refused
+from providers.errors import InFlight, OutcomeUnknown, ProviderError, Refused
 from providers.models import BreakerState
 
 T = TypeVar("T")
@@ -71,16 +71,21 @@ class Gate:
             self._end_trial()
             breaker.give_back_trial(self.provider, epoch=trial.epoch)
 
-    def submit(self, call: Callable[[], T]) -> Future[T]:
-        """Runs `call` in a thread of its own, on a reserved slot that is free again when that thread ends."""
-        trial = self._own_trial()
-        if trial:
-            trial.started = True
+    def submit(self, call: Callable[[], T], *, ends_at: float | None = None) -> Future[T]:
+        """Runs `call` in a thread of its own, on a reserved slot that is free again when that thread ends.
+
+        `ends_at` is the monotonic moment by which the attempt must be over: past it, the call does not begin.
+        """
+        if ends_at is None:
+            ends_at = time.monotonic() + self.limits.total_deadline_seconds
         future: Future[T] = Future()
         future.set_running_or_notify_cancel()
         # A daemon per call, bounded by the slots: an executor's threads would be joined, and hang, at exit.
-        arguments = (contextvars.copy_context().run, call, future)
+        arguments = (contextvars.copy_context().run, partial(_in_time, call, ends_at), future)
         threading.Thread(target=self._run, args=arguments, name=f"call-{self.provider}", daemon=True).start()
+        trial = self._own_trial()
+        if trial:
+            trial.started = True
         return future
 
     def _run(self, run: Callable[[Callable[[], T]], T], call: Callable[[], T], future: Future[T]) -> None:
@@ -195,6 +200,14 @@ class Gate:
     def _end_trial(self) -> None:
         self._trial = None
         self._reading = None
+
+
+def _in_time(call: Callable[[], T], ends_at: float) -> T:
+    """Calls, unless the time for it is over: a process that was frozen may wake up long after its intent (I13)."""
+    with deadline.ends_at(ends_at):
+        if time.monotonic() >= ends_at:
+            raise OutcomeUnknown("no time left to ask")
+        return call()
 
 
 @cache

@@ -1,12 +1,13 @@
 """The gate: slots, threads, and what the breaker allows."""
 
 import threading
+import time
 from datetime import timedelta
 
 import pytest
 from django.utils import timezone
 
-from providers import operations, selectors, telemetry
+from providers import deadline, operations, selectors, telemetry
 from providers.errors import InFlight, OutcomeUnknown, Refused, Unavailable
 from providers.gate import Gate
 from providers.models import Breaker, BreakerState
@@ -60,6 +61,35 @@ def test_a_call_that_raised_raises_for_whoever_waits_and_frees_its_slot(gate):
     with pytest.raises(Refused, match="card_declined"):
         gate.submit(refuse).result(5)
     assert gate.admit(SLOTS + 1) == SLOTS
+
+
+def test_a_call_sees_how_much_time_its_attempt_has_left(gate):
+    assert gate.admit(2) == 2
+    assert 0 < gate.submit(deadline.remaining, ends_at=time.monotonic() + 0.5).result(5) <= 0.5
+    assert 0 < gate.submit(deadline.remaining).result(5) <= gate.limits.total_deadline_seconds
+    assert deadline.remaining() is None
+
+
+def test_a_call_whose_time_is_over_before_its_thread_begins_is_never_made(gate):
+    assert gate.admit(1) == 1
+    made: list[str] = []
+    with pytest.raises(OutcomeUnknown, match="no time left"):
+        gate.submit(lambda: made.append("call"), ends_at=time.monotonic()).result(5)
+    assert made == []
+    assert gate.admit(SLOTS + 1) == SLOTS
+
+
+def test_a_trial_whose_thread_could_not_start_is_left_to_the_next(gate, monkeypatch):
+    gate.observe([Unavailable()] * 3)
+    make_retry_due(gate)
+    assert gate.admit(SLOTS) == 1
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        gate.submit(lambda: "receipt")
+    monkeypatch.undo()
+    gate.release(1)
+    assert row().state == BreakerState.OPEN
+    assert Gate("payments").admit(SLOTS) == 1
 
 
 def test_a_call_given_up_keeps_its_slot_until_its_thread_ends(gate, hanging):
