@@ -15,6 +15,8 @@ import requests
 from providers.errors import OutcomeUnknown
 
 CHUNK_BYTES = 65_536
+# More digits than any length needs; Python refuses to read thousands of them.
+LENGTH = re.compile(r"[0-9]{1,18}")
 REASON = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 
 
@@ -23,7 +25,7 @@ def read_bounded(response: requests.Response, *, max_bytes: int, deadline: float
     if response.headers.get("Content-Encoding", "identity") != "identity":
         raise OutcomeUnknown("answer is compressed, which was not asked for")
     declared = response.headers.get("Content-Length", "0")
-    if not declared.isdecimal() or int(declared) > max_bytes:
+    if not LENGTH.fullmatch(declared) or int(declared) > max_bytes:
         raise OutcomeUnknown(f"answer of {declared[:20]} bytes declared, at most {max_bytes} accepted")
     body = bytearray()
     while chunk := _next_chunk(response, deadline=deadline):

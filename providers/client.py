@@ -14,9 +14,9 @@ from typing import Any
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
+from requests.adapters import BaseAdapter, HTTPAdapter
 
-from providers import answers
+from providers import answers, deadline
 from providers.conf import for_provider
 from providers.errors import InFlight, OutcomeUnknown, ProviderError, Refused, Unavailable
 
@@ -53,23 +53,44 @@ class ProviderClient:
         idempotency_key: str | None = None,
     ) -> dict[str, Any]:
         """One call, one parsed object; raises Refused, Unavailable or OutcomeUnknown, and a GET never Refused."""
-        deadline = time.monotonic() + self.limits.total_deadline_seconds
         extra = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        request = requests.Request(
+            method, self.base_url + path, json=json, params=params, headers=self._headers | extra
+        )
+        response, body = self._exchange(*self._prepare(request))
+        return read_answer(method, response, body)
+
+    def _prepare(self, request: requests.Request) -> tuple[requests.PreparedRequest, BaseAdapter]:
+        """The request as it will be sent, and what sends it; nothing has left this machine yet."""
         try:
-            with self._session.request(
-                method,
-                self.base_url + path,
-                json=json,
-                params=params,
-                headers=self._headers | extra,
-                timeout=(self.limits.connect_timeout_seconds, self.limits.read_timeout_seconds),
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                body = answers.read_bounded(response, max_bytes=self.limits.answer_max_bytes, deadline=deadline)
+            prepared = self._session.prepare_request(request)
+            return prepared, self._session.get_adapter(prepared.url or "")
+        except ValueError as error:  # an address or header that no request can be made of
+            raise Unavailable(f"not sent: {type(error).__name__}") from error
+
+    def _exchange(self, request: requests.PreparedRequest, adapter: BaseAdapter) -> tuple[requests.Response, bytes]:
+        """Sends, and reads the whole answer within what is left of the attempt's time.
+
+        By the adapter itself: a session would also take in cookies and look where a redirect leads.
+        """
+        seconds = self._seconds_left()
+        ends_at = time.monotonic() + seconds
+        timeout = (min(self.limits.connect_timeout_seconds, seconds), min(self.limits.read_timeout_seconds, seconds))
+        try:
+            with adapter.send(request, stream=True, timeout=timeout, verify=True) as response:
+                body = answers.read_bounded(response, max_bytes=self.limits.answer_max_bytes, deadline=ends_at)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise from_transport(error) from error
-        return read_answer(method, response, body)
+        return response, body
+
+    def _seconds_left(self) -> float:
+        """This call's own total deadline, or what the calls before it have left of the attempt's."""
+        remaining = deadline.remaining()
+        if remaining is None:
+            return self.limits.total_deadline_seconds
+        if remaining <= 0:
+            raise OutcomeUnknown("no time left to ask")
+        return min(self.limits.total_deadline_seconds, remaining)
 
 
 def _session(connections: int) -> requests.Session:
@@ -84,16 +105,15 @@ def _session(connections: int) -> requests.Session:
 
 
 def from_transport(error: Exception) -> ProviderError:
-    """Unavailable when the request cannot have left this machine, OutcomeUnknown otherwise."""
+    """Unavailable when there was no connection to send the request over, OutcomeUnknown otherwise."""
     name = type(error).__name__
-    if _never_sent(error):
+    if _never_connected(error):
         return Unavailable(f"not sent: {name}")
     return OutcomeUnknown(f"no complete answer: {name}")
 
 
-def _never_sent(error: Exception) -> bool:
-    # ValueError: an address or header that no request could be made of (requests' own are ValueErrors too).
-    if isinstance(error, requests.ConnectTimeout | ValueError) and not isinstance(error, requests.JSONDecodeError):
+def _never_connected(error: Exception) -> bool:
+    if isinstance(error, requests.ConnectTimeout):
         return True
     # requests wraps MaxRetryError, which names the connection that could not be made (refused, no route, no such name).
     reason = getattr(error.args[0], "reason", None) if error.args else None

@@ -1,9 +1,12 @@
 """The HTTP client: one object, or exactly one of the three errors."""
 
+import time
+
 import pytest
 import requests
 import urllib3
 
+from providers import deadline
 from providers.client import ProviderClient, from_transport
 from providers.errors import OutcomeUnknown, ProviderError, Refused, Unavailable
 
@@ -144,6 +147,11 @@ NONSENSE = {
         "200 OK", b"7D0\r\n" + b" " * 2_000 + b"\r\n0\r\n\r\n", "Transfer-Encoding: chunked"
     ),
     "a declared length of nonsense": reply("200 OK", b"{}", "Content-Length: many"),
+    "two lengths in one": reply("200 OK", b"{}", "Content-Length: 2, 3"),
+    "two lengths": reply("200 OK", b"{}", "Content-Length: 2", "Content-Length: 9"),
+    "a length of 5,000 digits": reply("200 OK", b"{}", "Content-Length: " + "9" * 5_000),
+    "a redirect to no address": reply("301 Moved", b"{}", "Location: http://[bad"),
+    "a redirect to bad UTF-8": reply("301 Moved", b"{}", "Location: HERE").replace(b"HERE", b"\xff\xfe"),
     "a compressed body": reply("200 OK", b"{}", "Content-Encoding: gzip"),
     "a conflict": reply("409 Conflict", error("idempotency_key_in_use")),
     "a timeout over there": reply("408 Timeout", error("card_declined")),
@@ -164,6 +172,35 @@ def test_a_body_that_drips_past_the_total_deadline_leaves_the_outcome_unknown(se
     server.drip_seconds = 0.02
     with pytest.raises(OutcomeUnknown, match="total deadline"):
         call(server, reply("200 OK", b'{"id": "x"}' + b" " * 500))
+
+
+def test_two_calls_of_one_attempt_share_its_deadline(server):
+    server.drip_seconds = 0.02  # alone, each call would have 1 s
+    client = ProviderClient(provider="payments", base_url=server.url, api_key=SECRET)
+    with deadline.ends_at(time.monotonic() + 0.3):
+        server.replies = [reply("200 OK", b'{"id": "x"}' + b" " * 500)]
+        with pytest.raises(OutcomeUnknown, match="total deadline"):
+            client.request("GET", "/things")
+        with pytest.raises(OutcomeUnknown, match="no time left"):
+            client.request("POST", "/things", json={})
+    assert len(server.requests) == 1
+
+
+def test_the_timeouts_of_a_call_are_cut_to_what_is_left(server, monkeypatch):
+    given: list[tuple[float, float]] = []
+
+    def send(adapter, request, **options):
+        given.append(options["timeout"])
+        raise requests.ReadTimeout
+
+    monkeypatch.setattr("requests.adapters.HTTPAdapter.send", send)
+    client = ProviderClient(provider="payments", base_url=server.url, api_key=SECRET)
+    with deadline.ends_at(time.monotonic() + 0.4), pytest.raises(OutcomeUnknown):
+        client.request("GET", "/things")
+    with pytest.raises(OutcomeUnknown):
+        client.request("GET", "/things")
+    assert max(given[0]) <= 0.4
+    assert given[1] == (0.5, 0.5)
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://no-such-host.invalid", "nonsense://x", "http://"])
@@ -191,18 +228,11 @@ def _errors(base: type[Exception]) -> set[type[Exception]]:
 
 
 def test_every_error_of_the_transport_maps_to_exactly_one_of_two():
-    """Only what cannot have been sent is Unavailable; a kind of error that requests adds tomorrow is unknown."""
-    mapped = {kind: from_transport(kind.__new__(kind)) for kind in _errors(requests.RequestException)}
-    never_sent = {kind for kind, error in mapped.items() if type(error) is Unavailable}
-    assert {type(error) for error in mapped.values()} == {Unavailable, OutcomeUnknown}
-    assert never_sent == {
-        requests.ConnectTimeout,
-        requests.exceptions.InvalidHeader,
-        requests.exceptions.InvalidProxyURL,
-        requests.exceptions.InvalidSchema,
-        requests.exceptions.InvalidURL,
-        requests.exceptions.MissingSchema,
-    }
+    """Only what had no connection is Unavailable; a kind of error that requests adds tomorrow is unknown."""
+    kinds = _errors(requests.RequestException) | _errors(ValueError) | _errors(OSError)
+    mapped = {kind: type(from_transport(kind.__new__(kind))) for kind in kinds}
+    assert {kind for kind, error in mapped.items() if error is not OutcomeUnknown} == {requests.ConnectTimeout}
+    assert mapped[requests.ConnectTimeout] is Unavailable
 
 
 @pytest.mark.parametrize(
