@@ -88,11 +88,11 @@ class Ours:
         from django.db import transaction
 
         from benchmarks.sagas import FOUR_STEPS
-        from sagas import operations
+        from sagas import lifecycle
 
         began = time.time()
         with transaction.atomic():
-            operations.start(FOUR_STEPS, [(UUID(row), {}) for row in rows])
+            lifecycle.start(FOUR_STEPS, [(UUID(row), {}) for row in rows])
         return began
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
-from sagas import operations as saga_operations
+from sagas import lifecycle
 from sagas import selectors as saga_selectors
 from sagas.exceptions import SagaMoves
 
@@ -41,17 +41,17 @@ def request_cancel(order_id: UUID) -> Order.Status:
     """
     for _ in range(LOOKS):
         try:
-            answer = saga_operations.request_cancel(FULFILMENT, order_id)
+            answer = lifecycle.request_cancel(FULFILMENT, order_id)
         except SagaMoves as error:
             raise CancelUndecided from error
-        if answer == saga_operations.CancelAnswer.NO_SAGA:
+        if answer == lifecycle.CancelAnswer.NO_SAGA:
             try:
                 # A savepoint: given up, it gives up the order's lock too, since a saga's lock comes before an order's.
                 with transaction.atomic():
                     _cancel_unstarted(order_id)
             except SagaAppeared:
                 continue
-        elif answer == saga_operations.CancelAnswer.REQUESTED:
+        elif answer == lifecycle.CancelAnswer.REQUESTED:
             _mark_requested(order_id)
         return _status_after(order_id)
     raise CancelUndecided

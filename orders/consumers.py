@@ -8,7 +8,7 @@ from outbox.envelope import Message
 from outbox.exceptions import Hopeless
 from payments.events import PaymentChargedLate, PaymentRefunded
 from sagas import late
-from sagas import operations as sagas
+from sagas import lifecycle as sagas
 
 from . import fulfilment, services
 from .events import OrderCreated

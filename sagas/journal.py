@@ -6,11 +6,12 @@ is written at all; the caller's transaction decides that.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import connection, models, transaction
+from django.db.models.functions import Now
 from psycopg.types.json import Jsonb
 
 from outbox import operations as outbox
@@ -18,6 +19,7 @@ from outbox.envelope import Message
 from outbox.publisher import Command, publish_commands
 
 from . import telemetry
+from .conf import conf
 from .decisions import Case
 from .definition import STEP_DUE, UNDO, Definition, Ended, find
 from .exceptions import SagaMoves, StaleSaga, VerbRefused
@@ -109,6 +111,15 @@ def lock(saga_id: UUID) -> Case:
             # It took a step between the two reads. Undo this savepoint, which lets both locks go, and look again.
             transaction.set_rollback(True)
     raise SagaMoves(f"Saga {saga_id} is moving: try again in a moment.")
+
+
+def deadline() -> models.Expression:
+    """When a saga that begins, or goes on, now is given to a person."""
+    return Now() + timedelta(hours=conf().deadline_hours)
+
+
+def extend_deadline(case: Case) -> None:
+    Saga.objects.filter(pk=case.saga.pk).update(deadline_at=deadline())
 
 
 def save(cases: Sequence[Case]) -> None:

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from outbox.periodic import tick
 
-from . import operations, recovery
+from . import lifecycle, recovery
 from .conf import conf
 
 SWEEP = timedelta(seconds=conf().sweep_interval_seconds)
@@ -22,4 +22,4 @@ def attend_overdue() -> int:
 
 @tick("sagas.purge", every=timedelta(minutes=10))
 def purge() -> int:
-    return operations.purge()
+    return lifecycle.purge()

@@ -10,9 +10,9 @@ from rest_framework.test import APIClient
 
 from orders import cancellation, services
 from orders.models import Order
-from sagas import operations as saga_operations
+from sagas import lifecycle
 from sagas.exceptions import SagaMoves
-from sagas.operations import CancelAnswer
+from sagas.lifecycle import CancelAnswer
 from tests.orders.builders import customer, place
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("catalogue")]
@@ -39,7 +39,7 @@ class SagaDouble:
 @pytest.fixture
 def sagas(monkeypatch: pytest.MonkeyPatch) -> SagaDouble:
     double = SagaDouble()
-    monkeypatch.setattr("orders.cancellation.saga_operations.request_cancel", double.request_cancel)
+    monkeypatch.setattr("orders.cancellation.lifecycle.request_cancel", double.request_cancel)
     monkeypatch.setattr("orders.cancellation.saga_selectors.progress", double.progress)
     return double
 
@@ -127,7 +127,7 @@ def test_an_order_that_moves_too_fast_is_a_503_that_says_when_to_try_again(
     def moves(name: str, subject_id: UUID) -> CancelAnswer:
         raise SagaMoves
 
-    monkeypatch.setattr(saga_operations, "request_cancel", moves)
+    monkeypatch.setattr(lifecycle, "request_cancel", moves)
     response = ann.post(f"/orders/{order.id}/cancel")
     assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
     assert response.json()["type"] == "/problems/service-unavailable"
@@ -187,7 +187,7 @@ def test_with_the_real_engine_a_cancel_after_the_start_is_an_intent_and_one_befo
 ):
     started, fresh = place(customer("ann")), place(customer("ann"))
     with transaction.atomic():
-        saga_operations.start("fulfil_order", [(started.id, {})])
+        lifecycle.start("fulfil_order", [(started.id, {})])
 
     assert ann.post(f"/orders/{started.id}/cancel").status_code == 202
     assert ann.post(f"/orders/{fresh.id}/cancel").status_code == 200

@@ -7,7 +7,7 @@ from django.db import transaction
 
 from outbox import routing
 from outbox.models import OutboxMessage
-from sagas import consumers, definition, operations, selectors
+from sagas import consumers, definition, lifecycle, selectors
 from sagas.definition import Definition, Step
 from sagas.exceptions import UnknownDefinition
 from sagas.models import Saga
@@ -47,7 +47,7 @@ def register(ran, *names, version=1, **options):
 def start(data=None):
     subject_id = uuid4()
     with transaction.atomic():
-        operations.start("trip", [(subject_id, data or {})])
+        lifecycle.start("trip", [(subject_id, data or {})])
     return Saga.objects.get(subject_id=subject_id)
 
 
@@ -133,8 +133,8 @@ class TestStart:
         register(ran, "pack")
         subjects = [(uuid4(), {}), (uuid4(), {})]
         with transaction.atomic():
-            assert operations.start("trip", subjects[:1]) == 1
-            assert operations.start("trip", subjects) == 1
+            assert lifecycle.start("trip", subjects[:1]) == 1
+            assert lifecycle.start("trip", subjects) == 1
 
         assert Saga.objects.count() == 2
         assert OutboxMessage.objects.count() == 2
@@ -143,4 +143,4 @@ class TestStart:
         register(ran, "pack")
 
         with transaction.atomic(), django_assert_num_queries(3):
-            operations.start("trip", [(uuid4(), {}) for _ in range(20)])
+            lifecycle.start("trip", [(uuid4(), {}) for _ in range(20)])

@@ -1,4 +1,4 @@
-"""The operators' verbs in every state that allows them, with a second click; and the purge."""
+"""The operators' verbs in every state that allows them, with a second click"""
 
 from datetime import timedelta
 
@@ -228,20 +228,3 @@ class TestResolve:
 
         assert OutboxMessage.objects.all().finish([claimed]) == []
         assert saga_of(order).current_step == "create_shipment"
-
-
-class TestPurge:
-    def test_i14_only_sagas_that_have_ended_long_ago_go(self, shop):
-        """I14: nothing unfinished, nothing younger than its retention."""
-        old, young = shop.driven(), shop.driven()
-        stuck, running = attended(shop), shop.started()
-        Saga.objects.exclude(subject_id=young.pk).update(started_at=timezone.now() - timedelta(days=30))
-        Saga.objects.filter(subject_id=old.pk).update(ended_at=timezone.now() - timedelta(days=8))
-
-        assert operations.purge(dry_run=True) == 1
-        assert operations.purge(batch_size=1) == 1
-        assert operations.purge() == 0
-
-        left = set(Saga.objects.values_list("subject_id", flat=True))
-        assert left == {young.pk, running.pk, stuck.pk}
-        assert not SagaStep.objects.filter(saga__subject_id=old.pk).exists()

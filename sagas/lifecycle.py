@@ -1,0 +1,134 @@
+"""A saga's beginning, a customer's wish to cancel it, and its removal long after its end.
+
+Guarantee: one saga per name and subject; a wish is noted before the pivot or not at all (F16); a purge removes nothing
+that is unfinished or younger than its retention, by the database's clock and under the rows' locks (I14).
+Not guaranteed: that a saga whose cancel was noted has turned when the note returns.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+import uuid_utils.compat as uuid_utils
+from django.db import transaction
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+
+from outbox import operations as outbox
+from outbox.publisher import Command, publish_commands
+
+from . import journal
+from .conf import conf
+from .decisions import Case
+from .definition import STEP_DUE, Definition, latest
+from .models import Saga, SagaStep
+
+ENDED = [Saga.Status.COMPLETED, Saga.Status.COMPENSATED]
+
+
+class CancelAnswer(Enum):
+    REQUESTED = "requested"
+    TOO_LATE = "too_late"
+    NO_SAGA = "no_saga"
+
+
+def start(name: str, subjects: Sequence[tuple[UUID, Mapping[str, Any]]]) -> int:
+    """Starts one saga per subject that has none, in the caller's transaction; returns how many were started."""
+    definition = latest(name)
+    known = set(
+        Saga.objects.filter(name=name, subject_id__in=[subject_id for subject_id, _ in subjects]).values_list(
+            "subject_id", flat=True
+        )
+    )
+    new = [(subject_id, data) for subject_id, data in subjects if subject_id not in known]
+    commands = [_first_command(definition, subject_id) for subject_id, _ in new]
+    Saga.objects.bulk_create(
+        [
+            _new_saga(definition, subject_id, data, command)
+            for (subject_id, data), command in zip(new, commands, strict=True)
+        ]
+    )
+    publish_commands(commands)
+    return len(new)
+
+
+def request_cancel(name: str, subject_id: UUID) -> CancelAnswer:
+    """Notes the intent to cancel while the pivot has not committed, in the caller's transaction (F16).
+
+    Under the saga's row lock, so the first to hold it wins: the pivot or the cancel. A step that waits is made due.
+    """
+    found = Saga.objects.filter(name=name, subject_id=subject_id).values_list("pk", "waiting_for").first()
+    if found is None:
+        return CancelAnswer.NO_SAGA
+    case = journal.lock(found[0])
+    if case.saga.status in ENDED or case.pivot_passed:
+        return CancelAnswer.TOO_LATE
+    note_cancel(case)
+    return CancelAnswer.REQUESTED
+
+
+def note_cancel(case: Case, *, reason: str = "") -> None:
+    """Notes the first wish, with its reason, and makes a waiting step due so that the saga turns there.
+
+    A later wish changes nothing, and one of a saga that goes backward hastens nothing: a compensation keeps its waits,
+    and so its attempts, whoever asks how often.
+    """
+    changes: dict[str, Any] = {"cancel_requested_at": Now()}
+    if reason:
+        changes["reason"] = reason
+    if not Saga.objects.filter(pk=case.saga.pk, cancel_requested_at=None).update(**changes):
+        return
+    case.saga.reason = reason or case.saga.reason
+    if case.saga.waiting_for is not None and not case.saga.goes_backward:
+        outbox.hasten(case.saga.waiting_for)
+
+
+def purge(
+    *, older_than: timedelta | None = None, batch_size: int = outbox.PURGE_BATCH_SIZE, dry_run: bool = False
+) -> int:
+    """Deletes sagas that ended longer ago than that, with their steps; returns how many (I14)."""
+    age = older_than or timedelta(days=conf().retention_days)
+    ended = Saga.objects.filter(status__in=ENDED, ended_at__lt=Now() - age)
+    if dry_run:
+        return ended.count()
+    total = 0
+    while purged := _purge_batch(ended.order_by("pk")[:batch_size]):
+        total += purged
+    return total
+
+
+@transaction.atomic
+def _purge_batch(ended: QuerySet[Saga]) -> int:
+    # Locked while the predicate holds: a late success that revives one comes before the lock, or finds no saga.
+    batch = list(ended.select_for_update(skip_locked=True).values_list("pk", flat=True))
+    SagaStep.objects.filter(saga_id__in=batch).delete()
+    Saga.objects.filter(pk__in=batch).delete()
+    return len(batch)
+
+
+def _first_command(definition: Definition, subject_id: UUID) -> Command:
+    step = definition.steps[0].name
+    return Command(
+        destination=definition.destination(step, undo=False),
+        type=STEP_DUE,
+        aggregate_type="saga",
+        aggregate_id=uuid_utils.uuid7(),
+        correlation_id=subject_id,
+        payload={"saga": definition.name, "step": step},
+    )
+
+
+def _new_saga(definition: Definition, subject_id: UUID, data: Mapping[str, Any], command: Command) -> Saga:
+    return Saga(
+        id=command.aggregate_id,
+        name=definition.name,
+        version=definition.version,
+        subject_id=subject_id,
+        current_step=definition.steps[0].name,
+        data=dict(data),
+        data_version=definition.data_version,
+        waiting_for=command.message_id,
+        deadline_at=journal.deadline(),
+    )
