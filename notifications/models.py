@@ -1,7 +1,8 @@
 """What customers are told: one row per order and kind, noted before it is sent.
 
-Guarantee: an order's end is told at least once, and twice only when a process dies between the mail server's
-acceptance and the commit; then both mails carry one Message-ID. Postgres refuses a second row per order and kind.
+Guarantee: an order's end is told at least once. Twice only when nobody knows whether the mail server took the first
+one: a process died before the commit, or the server's last word was lost or late. All such mails carry one Message-ID.
+Postgres refuses a second row per order and kind.
 """
 
 import uuid_utils.compat as uuid_utils

@@ -1,11 +1,19 @@
-"""E-mail through Django's mail backend (EMAIL_URL)."""
+"""E-mail through Django's mail backend (EMAIL_URL), within the deadline of the attempt.
+
+Does not guarantee that a mail is sent once: a timeout after the server has it all leaves the outcome unknown, SMTP has
+no way to ask, and the mail goes again under the same Message-ID.
+"""
 
 import smtplib
 
-from django.core.mail import EmailMessage
+from django.conf import settings
+from django.core.mail import EmailMessage, get_connection
 
 from notifications.channels.base import Notice
 from providers.errors import OutcomeUnknown, Refused, Unavailable
+
+# Django's own backend has a timeout for each step and none for all of them.
+PUNCTUAL = {"django.core.mail.backends.smtp.EmailBackend": "notifications.channels.smtp.PunctualBackend"}
 
 
 class EmailChannel:
@@ -15,6 +23,7 @@ class EmailChannel:
             body=notice.body,
             to=[notice.address],
             headers={"Message-ID": notice.message_id},
+            connection=get_connection(PUNCTUAL.get(settings.EMAIL_BACKEND, settings.EMAIL_BACKEND)),
         )
         try:
             mail.send(fail_silently=False)

@@ -106,7 +106,7 @@ class TestOnce:
         assert len(channel.accepted) == 1
 
     def test_a_crash_between_acceptance_and_commit_sends_twice_under_one_message_id(self, shop, channel, monkeypatch):
-        """The one case in which a mail may come twice; what was noted before it was sent is what is sent again."""
+        """Nobody knows whether it was sent: what was noted before is sent again."""
         from notifications.consumers import NoticeWork
 
         order = confirmed(shop)
