@@ -1,17 +1,16 @@
 """What becomes of messages whose work raised: again alone, again later, or dead.
 
 Guarantee: an error never loses a message (I4). A batch that raised comes back one by one, so a bad message costs only
-itself. Trouble that is no message's fault (a lost connection, a deadlock, a lock timeout) gives the attempt back.
+itself. Every attempt counts, whatever went wrong, so each message ends: one row that somebody locks, or one statement
+that always costs the connection, must not stop its destination, and backoff outlasts any restart of Postgres.
 Not guaranteed: that this bookkeeping succeeds; when the database is gone, the claim runs out by the clock.
 """
 
-import random
 from collections.abc import Sequence
 from datetime import timedelta
 
-import psycopg.errors
 import structlog
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import transaction
 
 from . import backoff, telemetry
 from .conf import conf
@@ -25,10 +24,6 @@ from .routing import Inside
 
 log = structlog.get_logger(__name__)
 
-# A statement that ran into statement_timeout is the message's own trouble; these are nobody's.
-_OWN_FAULT = (psycopg.errors.QueryCanceled,)
-_NOBODYS_FAULT_SECONDS = 1.0
-
 
 def record(destination: Inside, messages: Sequence[Message], error: BaseException) -> None:
     """Decides for messages whose transaction raised and was undone."""
@@ -41,9 +36,7 @@ def record(destination: Inside, messages: Sequence[Message], error: BaseExceptio
         exc_info=not isinstance(error, Hopeless | RetryLater),
     )
     telemetry.OUTBOX_FAILED.labels(destination.name).inc(len(messages))
-    if _is_nobodys_fault(error):
-        put_back(messages, after=_soon(), error=reason, gives_attempt_back=True)
-    elif len(messages) > 1:
+    if len(messages) > 1:
         # Counted, so each is claimed alone from now on: attempts > 0 at claim time.
         put_back(messages, after=timedelta(0), error=reason, gives_attempt_back=False)
     elif isinstance(error, RetryLater):
@@ -83,14 +76,6 @@ def describe(error: BaseException) -> str:
     """An error in one short line, as it is stored."""
     text = str(error).strip()
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def _is_nobodys_fault(error: BaseException) -> bool:
-    return isinstance(error, OperationalError | InterfaceError) and not isinstance(error.__cause__, _OWN_FAULT)
-
-
-def _soon() -> timedelta:
-    return timedelta(seconds=random.uniform(0.1, _NOBODYS_FAULT_SECONDS))
 
 
 def _dead_event(message: Message, error: str) -> Publication:

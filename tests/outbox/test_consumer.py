@@ -3,6 +3,7 @@
 from datetime import timedelta
 from uuid import uuid4
 
+import psycopg.errors
 import pytest
 from django.db import DatabaseError, OperationalError, connection
 from django.utils import timezone
@@ -173,19 +174,34 @@ class TestOneTransaction:
 @pytest.mark.django_db
 class TestFailure:
     @pytest.mark.parametrize("trouble", ["DeadlockDetected", "LockNotAvailable", "AdminShutdown"])
-    def test_trouble_of_the_database_is_no_messages_fault(self, ledger, trouble):
-        import psycopg.errors
-
-        tell("a")
-        tell("b")
-        error = OperationalError("gone")
-        error.__cause__ = getattr(psycopg.errors, trouble)()
-        ledger.raises["a"] = error
+    def test_trouble_of_the_database_is_tried_again_alone_and_later(self, ledger, trouble):
+        for text in "ab":
+            tell(text)
+        ledger.raises["a"] = OperationalError("gone")
+        ledger.raises["a"].__cause__ = getattr(psycopg.errors, trouble)()
 
         consumers.deliver(CONSUMER)
+        assert set(OutboxMessage.objects.values_list("state", "attempts")) == {("open", 1)}
+        del ledger.raises["a"]
+        while consumers.deliver(CONSUMER):
+            pass
 
-        assert set(OutboxMessage.objects.values_list("state", "attempts")) == {("open", 0)}
-        assert 0 < waits_seconds(row("a")) <= 1
+        assert ledger.batches == [["a", "b"], ["a"], ["b"]]
+        assert set(states().values()) == {"done"}
+
+    def test_s5_a_message_that_always_costs_the_connection_ends_and_its_neighbours_are_done(self, ledger):
+        """S5: an attempt that were given back without end would never let it die, nor the rest of its batch through."""
+        for text in "abc":
+            tell(text)
+        ledger.raises["b"] = OperationalError("server closed the connection unexpectedly")
+
+        for _ in range(20):
+            make_due()
+            consumers.deliver(CONSUMER)
+
+        assert states() == {"a": "done", "b": "dead", "c": "done"}
+        assert row("b").attempts == 10
+        assert len(ledger.batches) == 12
 
     def test_a_statement_that_took_too_long_is_the_messages_own(self, ledger):
         def effect(messages):
