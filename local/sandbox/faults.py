@@ -15,7 +15,7 @@ BEFORE = ("5xx", "429", "503", "401", "404", "409", "hang", "cut", "html", "nons
 # It happens in the ledger, and the caller does not get to know.
 AFTER = (
     *("5xx_after", "hang_after", "drop_reply", "half_reply", "drip", "wrong_amount", "wrong_key"),
-    *("html_after", "huge", "redirect_after"),
+    *("html_after", "huge", "redirect_after", "bad_redirect", "two_lengths"),
 )
 # Answered in the ordinary way, but no, or late, or for another amount, or long after the caller was cut off.
 OTHER = ("refused", "slow", "late", "wrong_capture")

@@ -71,6 +71,8 @@ def after(fault: Fault, reply: Reply) -> Reply:
         "html_after": HTML,
         "huge": replace(reply, body=reply.body + b" " * HUGE_BYTES),
         "redirect_after": REDIRECT,
+        "bad_redirect": replace(REDIRECT, headers={"Location": "http://[bad"}),
+        "two_lengths": replace(reply, headers={"Content-Length": "1"}),
         "slow": replace(reply, hold_seconds=fault.seconds),
     }
     return spoilt.get(fault.name, reply)

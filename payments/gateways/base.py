@@ -75,7 +75,8 @@ class Gateway(Protocol):
     def find_charge(self, intent: ChargeIntent) -> ChargeReceipt | None:
         """What became of the key: the receipt, None when the provider says it knows no such key.
 
-        Raises Refused for a charge that it refused; Unavailable or OutcomeUnknown when it could not be asked.
+        Raises Refused for a charge that it refused, and for one that was given back since, all of it: nothing is paid
+        any more, so nothing may be sent for it. Unavailable or OutcomeUnknown when it could not be asked.
         """
         ...
 

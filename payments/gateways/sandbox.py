@@ -31,7 +31,12 @@ class SandboxGateway:
 
     def find_charge(self, intent: ChargeIntent) -> ChargeReceipt | None:
         found = self._find("/payments/charges", intent.provider_key)
-        return _charge_receipt(found, intent) if found else None
+        if found is None:
+            return None
+        receipt = _charge_receipt(found, intent)
+        if answers.integer(found, "refunded_minor") >= receipt.amount_minor:
+            raise Refused("refunded")
+        return receipt
 
     def refund(self, intent: RefundIntent) -> RefundReceipt:
         body = {"charge_id": intent.charge_reference, "amount_minor": intent.amount_minor, "currency": intent.currency}

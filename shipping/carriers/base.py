@@ -68,7 +68,8 @@ class Carrier(Protocol):
     def find(self, intent: ShipmentIntent) -> ShipmentReceipt | None:
         """What became of the key: the receipt, None when the carrier says it knows no such key.
 
-        Raises Refused for a parcel that it refused; Unavailable or OutcomeUnknown when it could not be asked.
+        Raises Refused for a parcel that it refused, and for one cancelled since: no parcel stands there any more, so
+        nothing may be confirmed on it. Unavailable or OutcomeUnknown when it could not be asked.
         """
         ...
 

@@ -34,7 +34,12 @@ class SandboxCarrier:
 
     def find(self, intent: ShipmentIntent) -> ShipmentReceipt | None:
         found = self._find("/shipping/shipments", intent.provider_key)
-        return _shipment_receipt(found, intent) if found else None
+        if found is None:
+            return None
+        receipt = _shipment_receipt(found, intent)
+        if answers.text(found, "status") == "cancelled":
+            raise Refused("cancelled")
+        return receipt
 
     def cancel(self, intent: CancellationIntent) -> CancellationReceipt:
         path = f"/shipping/shipments/{quote(intent.shipment_reference, safe='')}/cancel"
@@ -65,7 +70,6 @@ class SandboxCarrier:
 
 def _shipment_receipt(answer: dict[str, Any], intent: ShipmentIntent) -> ShipmentReceipt:
     _check_key(answer, intent.provider_key)
-    # A shipment that was cancelled since had been created: the receipt is about that.
     _check_status(answer, done=("created", "cancelled"))
     return ShipmentReceipt(
         provider_reference=answers.text(answer, "id"), tracking_number=answers.text(answer, "tracking_number")

@@ -35,7 +35,9 @@ NOT_DONE = {
 }
 # It happens, and the caller does not get to know.
 AFTER = ("5xx_after", "hang_after", "drop_reply", "half_reply", "drip", "wrong_amount", "wrong_key")
-DONE = dict.fromkeys((*AFTER, "html_after", "huge", "redirect_after", "slow_2"), OutcomeUnknown)
+DONE = dict.fromkeys(
+    (*AFTER, "html_after", "huge", "redirect_after", "bad_redirect", "two_lengths", "slow_2"), OutcomeUnknown
+)
 
 
 @pytest.fixture(params=GATEWAYS)
@@ -62,8 +64,8 @@ def charge_intent(method: str = "tok_ok", **changes) -> ChargeIntent:
     return ChargeIntent(**fields | changes)
 
 
-def refund_intent(gateway, method: str = "tok_ok", **changes) -> RefundIntent:
-    charged = charge_intent(method)
+def refund_intent(gateway, method: str = "tok_ok", *, charged: ChargeIntent | None = None, **changes) -> RefundIntent:
+    charged = charged or charge_intent(method)
     fields: dict[str, Any] = {
         "refund_id": uuid4(),
         "payment_id": charged.payment_id,
@@ -192,6 +194,16 @@ def test_a_refund_gives_the_money_back_once(make, sandbox):
     assert len(receipts) == 1
     assert make().find_refund(intent) in receipts
     assert len(sandbox.entries("/payments/refunds", key=intent.provider_key)) == 1
+
+
+def test_a_charge_that_was_given_back_is_found_as_none_that_anything_could_be_sent_for(make):
+    charged = charge_intent()
+    refunded = refund_intent(make(), charged=charged)
+    assert make().find_charge(charged) is not None
+    make().refund(refunded)
+    with pytest.raises(Refused) as raised:
+        make().find_charge(charged)
+    assert raised.value.reason == "refunded"
 
 
 def test_a_refund_the_provider_does_not_make_is_refused(make):

@@ -23,7 +23,7 @@ NOT_DONE = dict.fromkeys(("429", "503", "401", "404"), Unavailable) | dict.fromk
 )
 # It happens, and the caller does not get to know.
 AFTER = ("5xx_after", "hang_after", "drop_reply", "half_reply", "drip", "wrong_key", "html_after", "huge")
-DONE = dict.fromkeys((*AFTER, "redirect_after", "slow_2"), OutcomeUnknown)
+DONE = dict.fromkeys((*AFTER, "redirect_after", "bad_redirect", "two_lengths", "slow_2"), OutcomeUnknown)
 
 
 @pytest.fixture(params=CARRIERS)
@@ -141,7 +141,7 @@ def test_a_shipment_that_commits_late_is_absent_then_found(make):
     wait_until(lambda: make().find(intent) is not None, within_seconds=20, what="the late commit")
 
 
-def test_a_cancelled_shipment_is_no_longer_active_and_its_creation_is_still_a_fact(make):
+def test_a_cancelled_shipment_is_found_as_none_that_an_order_could_be_confirmed_on(make):
     created = shipment_intent()
     receipt = make().create(created)
     intent = CancellationIntent(
@@ -153,7 +153,9 @@ def test_a_cancelled_shipment_is_no_longer_active_and_its_creation_is_still_a_fa
         noted_at=timezone.now(),
     )
     assert len({make().cancel(intent) for _ in range(3)}) == 1
-    assert make().find(created) == receipt
+    with pytest.raises(Refused) as raised:
+        make().find(created)
+    assert raised.value.reason == "cancelled"
     listed = {shipment.provider_key: shipment.is_active for shipment in make().shipments()}
     assert listed[created.provider_key] is False
 
