@@ -19,7 +19,7 @@ from .events import MessageDead
 from .exceptions import Hopeless, RetryLater
 from .models import OutboxMessage
 from .publisher import Publication, publish_all
-from .querysets import PutBack
+from .querysets import PutBack, one_line
 from .routing import Inside
 
 log = structlog.get_logger(__name__)
@@ -60,7 +60,8 @@ def bury(destination: Inside | None, messages: Sequence[Message], *, error: str)
     """Marks messages dead, and tells whoever waits for them, in one transaction."""
     with transaction.atomic():
         buried = OutboxMessage.objects.all().bury(messages, error=error)
-        publish_all([_dead_event(message, error) for message in buried])
+        # Nothing about a dead message.dead: where it is rejected each would make the next, without end.
+        publish_all([_dead_event(message, error) for message in buried if message.type != MessageDead.type])
         if destination is not None and destination.on_dead is not None:
             destination.on_dead(buried)
     for message in buried:
@@ -73,9 +74,9 @@ def bury(destination: Inside | None, messages: Sequence[Message], *, error: str)
 
 
 def describe(error: BaseException) -> str:
-    """An error in one short line, as it is stored."""
+    """An error in one short line that Postgres takes, as columns and events carry it."""
     text = str(error).strip()
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return one_line(f"{type(error).__name__}: {text}" if text else type(error).__name__)
 
 
 def _dead_event(message: Message, error: str) -> Publication:

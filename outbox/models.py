@@ -11,9 +11,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from .querysets import OutboxMessageQuerySet
-
-LAST_ERROR_MAX_CHARACTERS = 1_000
+from .querysets import LAST_ERROR_MAX_CHARACTERS, OutboxMessageQuerySet
 
 
 class NextMessageNumber(models.Func):

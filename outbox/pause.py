@@ -9,6 +9,7 @@ from django.db.models import DateTimeField, F, Value
 from django.db.models.functions import Least, Now
 
 from .models import Destination
+from .querysets import one_line
 
 FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(seconds=60)
@@ -19,7 +20,7 @@ LOOK_AGAIN = timedelta(seconds=5)
 def pause(name: str, *, until: datetime, reason: str) -> None:
     """Pauses a destination until then, or until it is time to look whether the reason still holds."""
     ends = Least(Value(until, output_field=DateTimeField()), Now() + LOOK_AGAIN)
-    Destination.objects.update_or_create(name=name, defaults={"paused_until": ends, "pause_reason": reason[:1000]})
+    Destination.objects.update_or_create(name=name, defaults={"paused_until": ends, "pause_reason": one_line(reason)})
 
 
 def pause_after_failure(name: str, *, reason: str) -> timedelta:
@@ -27,7 +28,7 @@ def pause_after_failure(name: str, *, reason: str) -> timedelta:
     bell, _ = Destination.objects.get_or_create(name=name)
     length: timedelta = min(FIRST_PAUSE * 2 ** min(bell.pauses, 10), LONGEST_PAUSE)
     Destination.objects.filter(name=name).update(
-        paused_until=Now() + length, pauses=F("pauses") + 1, pause_reason=reason[:1000]
+        paused_until=Now() + length, pauses=F("pauses") + 1, pause_reason=one_line(reason)
     )
     return length
 

@@ -16,6 +16,8 @@ from django.db import connection, models
 
 from .envelope import Message
 
+LAST_ERROR_MAX_CHARACTERS = 1_000
+
 MESSAGE_COLUMNS = (
     "key, message_id, destination, type, payload, headers, aggregate_type, aggregate_id, sequence,"
     " correlation_id, attempts, epoch, created_at"
@@ -84,7 +86,7 @@ PUT_BACK = """
 UPDATE outbox_outboxmessage m
 SET state = 'open', finished_at = NULL, claimed_at = NULL,
     due_at = statement_timestamp() + claim.after, attempts = greatest(m.attempts - claim.given_back, 0),
-    last_error = coalesce(nullif(left(claim.error, 1000), ''), m.last_error)
+    last_error = coalesce(nullif(claim.error, ''), m.last_error)
 FROM unnest(%(keys)s::uuid[], %(epochs)s::int[], %(afters)s::interval[], %(given_back)s::int[], %(errors)s::text[])
   AS claim(key, epoch, after, given_back, error)
 WHERE m.key = claim.key AND m.epoch = claim.epoch AND m.state = ANY(%(states)s)
@@ -92,7 +94,7 @@ RETURNING m.key
 """
 
 BURY = """
-UPDATE outbox_outboxmessage m SET state = 'dead', claimed_at = NULL, last_error = left(%(error)s, 1000)
+UPDATE outbox_outboxmessage m SET state = 'dead', claimed_at = NULL, last_error = %(error)s
 FROM unnest(%(keys)s::uuid[], %(epochs)s::int[]) AS claim(key, epoch)
 WHERE m.key = claim.key AND m.epoch = claim.epoch AND m.state = 'open'
 RETURNING m.key
@@ -240,8 +242,9 @@ def first_key_of(moment: datetime) -> UUID:
 
 
 def one_line(error: str) -> str:
-    """An error as it is stored: NUL bytes, which Postgres refuses, and line breaks become spaces."""
-    return " ".join(error.replace("\x00", " ").split())
+    """An error as it is stored: short, without line breaks and what Postgres refuses (NUL, half a surrogate pair)."""
+    storable = error.encode(errors="replace").decode().replace("\x00", " ")
+    return " ".join(storable.split())[:LAST_ERROR_MAX_CHARACTERS]
 
 
 def _claims(messages: Sequence[Message]) -> dict[str, Any]:

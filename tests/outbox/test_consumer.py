@@ -278,6 +278,18 @@ class TestFailure:
         assert event.payload["messageId"] == str(message_id)
         assert event.payload["reason"] == "Hopeless: no such order"
 
+    def test_a_reason_that_postgres_would_refuse_is_stored_and_told_without_what_it_refuses(self, ledger, outside):
+        outside(ops={"BACKEND": "outbox.transports.console.ConsoleTransport", "TYPES": ["message.*"]})
+        tell("never")
+        ledger.raises["never"] = Hopeless("bad\x00byte, half a pair \ud800, " + "x" * 2_000)
+
+        consumers.deliver(CONSUMER)
+
+        dead = row("never")
+        assert (dead.state, dead.last_error[:38]) == ("dead", "Hopeless: bad byte, half a pair ?, xxx")
+        assert len(dead.last_error) == 1_000
+        assert OutboxMessage.objects.get(destination="ops").payload["reason"] == dead.last_error
+
 
 @pytest.mark.django_db
 def test_a_paused_destination_claims_nothing(ledger):
