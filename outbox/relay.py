@@ -29,8 +29,10 @@ from .wakeup import CHANNEL
 
 log = structlog.get_logger(__name__)
 
-# One tick of beat ends in time even with a large backlog; the next tick or the relay goes on.
-BATCHES_PER_TICK = 20
+# A tick of beat ends in time even with a large backlog, and no loop spins: the next tick or turn goes on.
+BATCHES_PER_TURN = 20
+# Between two turns: what a loop that always finds something leaves to everybody else.
+REST_SECONDS = 0.01
 # After trouble with the database the loop breathes before it connects again.
 RECONNECT_SECONDS = 0.5
 # The tick that does for beat what this process does all the time.
@@ -40,28 +42,48 @@ OWN_TICK = "outbox.relay"
 def run_once() -> int:
     """Rings and sends what is due: one tick. Returns how many messages went outside."""
     bell.ring_all()
-    return sum(drain(destination) for destination in routing.all_outside())
+    return sum(_drain(destination) for destination in routing.all_outside())
 
 
-def drain(destination: Outside) -> int:
-    """Sends what is due for one destination outside, at most BATCHES_PER_TICK batches, on a connection of its own."""
-    transport = connect(destination)
-    total = 0
+def _drain(destination: Outside) -> int:
+    """Sends what is due for one destination outside, on a connection of its own; its trouble is not the others'."""
+    transport = None
     try:
-        for _ in range(BATCHES_PER_TICK):
-            sent = send_due(destination, transport)
-            total += sent
-            if sent == 0:
-                break
+        transport = connect(destination)
+        return send_batches(destination, transport) if transport else 0
+    except Exception as error:
+        log.warning("relay.trouble", destination=destination.name, error=failure.describe(error))
+        connection.close_if_unusable_or_obsolete()
+        return 0
     finally:
-        transport.close()
-    return total
+        if transport:
+            transport.close()
 
 
-def connect(destination: Outside) -> Transport:
-    """The transport of a destination, by its dotted path and options."""
-    transport: Transport = import_string(destination.backend)(**destination.options)
+def connect(destination: Outside) -> Transport | None:
+    """The transport of a destination, by its dotted path and options; None while it is paused.
+
+    One that cannot be made pauses its destination, as a broker does that takes nothing.
+    """
+    if pause.is_paused(destination.name):
+        return None
+    try:
+        transport: Transport = import_string(destination.backend)(**destination.options)
+    except Exception as error:
+        _pause(destination, [], error)
+        return None
     return transport
+
+
+def send_batches(destination: Outside, transport: Transport) -> int:
+    """Sends what is due, at most BATCHES_PER_TURN batches. Returns how many messages were claimed."""
+    total = 0
+    for _ in range(BATCHES_PER_TURN):
+        sent = 0 if heartbeat.stopping() else send_due(destination, transport)
+        total += sent
+        if sent == 0:
+            break
+    return total
 
 
 def send_due(destination: Outside, transport: Transport) -> int:
@@ -199,17 +221,26 @@ class Relay:
                 event.set()
 
     def _send_loop(self, destination: Outside) -> None:
-        transport = connect(destination)
-        woken = self._woken[destination.name]
+        transport: Transport | None = None
         while not heartbeat.stopping():
+            sent = 0
             try:
-                while send_due(destination, transport) and not heartbeat.stopping():
-                    pass
+                transport = transport or connect(destination)
+                sent = send_batches(destination, transport) if transport else 0
             except Exception as error:
                 log.warning("relay.trouble", destination=destination.name, error=failure.describe(error))
                 connection.close()
                 time.sleep(RECONNECT_SECONDS)
+            self._rest(destination, busy=sent > 0)
+        if transport:
+            transport.close()
+        connection.close()
+
+    def _rest(self, destination: Outside, *, busy: bool) -> None:
+        """Until the next wake-up or the end of the poll interval; a moment while there is more to send."""
+        woken = self._woken[destination.name]
+        if busy:
+            heartbeat.wait(REST_SECONDS)
+        else:
             woken.wait(conf().poll_interval_ms / 1000)
             woken.clear()
-        transport.close()
-        connection.close()

@@ -13,17 +13,30 @@ from tests.support.told import CONSUMER, consuming, make_due, row, states, tell
 OUTSIDE = {"BACKEND": "tests.outbox.test_relay.Outside", "TYPES": ["test.*"]}
 
 
+class Broken:
+    """A transport that cannot be made."""
+
+    asked = 0
+
+    def __init__(self):
+        type(self).asked += 1
+        raise OSError("connection refused")
+
+
 class Outside:
     """A destination outside with a memory, as bad as a test wants it."""
 
     sent: list[str] = []
     batches: list[list[str]] = []
     trouble: dict[str, Exception] = {}
+    rejects_all: MessageRejected | None = None
     closed = 0
 
     def send(self, messages):
-        texts = [message.payload["text"] for message in messages]
+        texts = [message.payload.get("text") for message in messages]
         self.batches.append(texts)
+        if self.rejects_all:
+            return [self.rejects_all for _ in messages]
         if error := self.trouble.get("*"):
             raise error
         self.sent.extend(text for text in texts if text not in self.trouble)
@@ -106,6 +119,30 @@ class TestRunOnce:
         assert row("bad").last_error == "MessageRejected: too large"
         assert len(broker.batches) == 1
 
+    def test_s16_nothing_is_told_about_a_dead_message_dead(self, broker, outside):
+        """S16: a destination that rejects it would make each the cause of the next, without end."""
+        outside(broker={**OUTSIDE, "TYPES": ["test.*", "message.*"]})
+        broker.rejects_all = MessageRejected("never")
+        tell("a")
+
+        for _ in range(5):
+            relay.run_once()
+
+        broker.rejects_all = None
+        assert dict(OutboxMessage.objects.values_list("type", "state")) == {
+            "test.told.v1": "dead",
+            "message.dead.v1": "dead",
+        }
+        assert OutboxMessage.objects.count() == 2
+
+    def test_a_turn_is_bounded_however_much_is_due(self, broker, settings, monkeypatch):
+        settings.OUTBOX = {**settings.OUTBOX, "RELAY_BATCH_SIZE": 1}
+        monkeypatch.setattr(relay, "BATCHES_PER_TURN", 3)
+        for text in "abcde":
+            tell(text)
+
+        assert [relay.run_once(), relay.run_once()] == [3, 2]
+
     def test_an_unexplained_error_counts_against_each_and_sorts_out_the_bad_one(self, broker):
         broker.trouble["*"] = RuntimeError("odd")
         for text in ("a", "b"):
@@ -165,6 +202,18 @@ class TestPause:
 
         assert dict(OutboxMessage.objects.values_list("destination", "state")) == {"broker": "open", "console": "done"}
 
+    def test_a_transport_that_cannot_be_made_pauses_its_destination_and_no_other(self, broker, outside):
+        outside(bad={"BACKEND": "tests.outbox.test_relay.Broken", "TYPES": ["test.*"]}, broker=OUTSIDE)
+        Broken.asked = 0
+        tell("a")
+
+        assert [relay.run_once(), relay.run_once()] == [1, 0]
+
+        assert dict(OutboxMessage.objects.values_list("destination", "state")) == {"bad": "open", "broker": "done"}
+        assert OutboxMessage.objects.get(destination="bad").attempts == 0
+        assert Broken.asked == 1
+        assert Destination.objects.get(name="bad").pause_reason == "OSError: connection refused"
+
     def test_an_operator_ends_a_pause(self, broker):
         pause.pause_after_failure("broker", reason="down")
 
@@ -216,6 +265,44 @@ class TestProcess:
 
         assert (set(rings), broker.sent, ticked) == ({CONSUMER}, ["a"], ["purge"])
         assert broker.closed == 1
+
+    def test_an_error_on_the_way_to_one_destination_leaves_the_others_alone(self, broker, outside, monkeypatch):
+        outside(bad=OUTSIDE, broker=OUTSIDE)
+        send_due = relay.send_due
+        monkeypatch.setattr(relay, "send_due", lambda to, through: 1 / 0 if to.name == "bad" else send_due(to, through))
+        tell("a")
+
+        assert relay.run_once() == 1
+
+        assert dict(OutboxMessage.objects.values_list("destination", "state")) == {"bad": "open", "broker": "done"}
+
+    def test_a_transport_that_cannot_be_made_at_first_is_made_later(self, broker, outside, rings, monkeypatch):
+        """F4: no thread of the relay ends with its destination's trouble."""
+        from tests.support.threads import in_thread
+
+        class Late(Outside):
+            made = 0
+
+            def __init__(self):
+                type(self).made += 1
+                if self.made == 1:
+                    raise OSError("connection refused")
+
+        monkeypatch.setattr("outbox.periodic._registered", {})
+        monkeypatch.setattr("outbox.relay.import_string", lambda path: Late)
+        monkeypatch.setattr(pause, "FIRST_PAUSE", timedelta(milliseconds=1))
+        tell("a")
+        process = relay.Relay()
+        running = in_thread(process.run)
+        waited = connection.cursor()
+        for _ in range(1_000):
+            if broker.sent:
+                break
+            waited.execute("SELECT pg_sleep(0.01)")
+        process.stop()
+        running.result(10)
+
+        assert (Late.made, broker.sent) == (2, ["a"])
 
     def test_a_lost_connection_costs_the_relay_a_moment(self, broker, rings, monkeypatch):
         """F5: no process needs a restart."""
