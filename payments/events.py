@@ -1,4 +1,4 @@
-"""Facts about payments. The aggregate is the payment; the order id is the correlation."""
+"""Facts about payments. The aggregate is the payment, save for webhooks; the order id is the correlation."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -63,9 +63,12 @@ class PaymentRefunded(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class PaymentWebhookReceived(Event):
-    """The provider hinted that something happened to this payment: a reason to ask it, never a fact by itself."""
+    """The provider hinted that something happened to this payment: a reason to ask it, never a fact by itself.
+
+    Its aggregate is the webhook, not the payment: any number of them, in any order.
+    """
 
     type: ClassVar[str] = "payment.webhook_received.v1"
-    aggregate_type: ClassVar[str] = "payment"
+    aggregate_type: ClassVar[str] = "payment_webhook"
 
     payment_id: UUID

@@ -109,10 +109,11 @@ def note(*, event_id: str, provider_key: str) -> bool:
     if found is None:
         return False
     payment_id, order_id = found
-    if not inbox.record(CONSUMER, [uuid5(NAMESPACE_URL, f"payments.webhooks:{event_id}")]):
+    hint_id = uuid5(NAMESPACE_URL, f"payments.webhooks:{event_id}")
+    if not inbox.record(CONSUMER, [hint_id]):
         return False
-    event = PaymentWebhookReceived(payment_id=payment_id)
-    publish(event, aggregate_id=payment_id, sequence=None, correlation_id=order_id)
+    # An aggregate of its own: hints have no order among them, and one that ended dead must not park the next.
+    publish(PaymentWebhookReceived(payment_id=payment_id), aggregate_id=hint_id, sequence=None, correlation_id=order_id)
     return True
 
 

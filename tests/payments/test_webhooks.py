@@ -172,6 +172,19 @@ class TestReread:
         deliver(DESTINATION)
         assert row(intent).status == PaymentStatus.CAPTURED
 
+    def test_a_hint_that_ended_dead_keeps_no_later_one_of_that_payment_waiting(self, client, served):
+        intent = noted()
+        charge(served, intent)
+        send(client, event(intent.provider_key))
+        OutboxMessage.objects.update(state="dead")
+        send(client, event(intent.provider_key))
+        assert deliver(DESTINATION) == 1
+        assert row(intent).status == PaymentStatus.CAPTURED
+        assert sorted(OutboxMessage.objects.filter(destination=DESTINATION).values_list("state", flat=True)) == [
+            "dead",
+            "done",
+        ]
+
     def test_while_the_breaker_is_open_nothing_is_asked(self, client, served):
         intent = noted()
         charge(served, intent)
