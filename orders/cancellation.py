@@ -13,7 +13,7 @@ from django.db import connection, transaction
 
 from sagas import lifecycle
 from sagas import selectors as saga_selectors
-from sagas.exceptions import SagaMoves
+from sagas.exceptions import SagaMoves, UnknownDefinition
 
 from . import services
 from .exceptions import CancelUndecided, OrderAlreadyEnded
@@ -42,7 +42,7 @@ def request_cancel(order_id: UUID) -> Order.Status:
     for _ in range(LOOKS):
         try:
             answer = lifecycle.request_cancel(FULFILMENT, order_id)
-        except SagaMoves as error:
+        except (SagaMoves, UnknownDefinition) as error:
             raise CancelUndecided from error
         if answer == lifecycle.CancelAnswer.NO_SAGA:
             try:

@@ -30,8 +30,13 @@ def start_fulfilment(messages: Sequence[Message]) -> None:
 
 @consumer("orders.undo_late_charge", event=PaymentChargedLate)
 def undo_late_charge(messages: Sequence[Message]) -> None:
-    """A charge that the saga had given up as absent was found after all, by a webhook: it is refunded (F13)."""
-    late.adopt_of_subjects(FULFIL_ORDER, CHARGE_PAYMENT, [UUID(message.payload["orderId"]) for message in messages])
+    """A charge that the saga had given up as absent was found after all, by a webhook: it is refunded (F13).
+
+    When the saga is purged already, nobody is left to refund it but a person: the message dies, visibly (I4).
+    """
+    order_ids = [UUID(message.payload["orderId"]) for message in messages]
+    if orphans := late.adopt_of_subjects(FULFIL_ORDER, CHARGE_PAYMENT, order_ids):
+        raise Hopeless(f"charged, and no saga left to refund it: {', '.join(map(str, sorted(orphans)))}")
 
 
 @consumer("orders.announce_refund", event=PaymentRefunded)

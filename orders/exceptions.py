@@ -4,7 +4,7 @@ OrderRefused
 ├── UnknownProducts       the catalogue does not sell these in this currency
 ├── PricesDiffer          the client expected other prices than the catalogue's
 ├── OrderAlreadyEnded     there is nothing left to cancel
-└── CancelUndecided       the order moves faster than it can be held: nothing was changed, try again
+└── CancelUndecided       the order moves too fast, or under newer code: nothing was changed, try again
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,4 +46,4 @@ class OrderAlreadyEnded(OrderRefused):
 
 
 class CancelUndecided(OrderRefused):
-    """The order is moving too fast to be cancelled right now; nothing was changed. Try again."""
+    """Whether the order can still be cancelled cannot be told right now; nothing was changed. Try again."""

@@ -4,10 +4,8 @@ The saga keeps a copy of what it needs, so a step never reads the order's tables
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, is_dataclass
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 from payments.services import (
     ChargeIntent,
@@ -65,13 +63,6 @@ def shipment_request(run: StepRun) -> ShipmentRequest:
 
 def cancellation_request(run: StepRun) -> CancellationRequest:
     return CancellationRequest(order_id=run.subject_id, saga_key=run.key)
-
-
-def output(receipt: object) -> dict[str, Any]:
-    """A participant's receipt as the step's output: JSON-able, for the timeline and the admin."""
-    if not is_dataclass(receipt) or isinstance(receipt, type):
-        return {}
-    return {name: str(value) if isinstance(value, UUID) else value for name, value in asdict(receipt).items()}
 
 
 def retry_after(error: ProviderError) -> timedelta | None:

@@ -8,6 +8,7 @@ until the saga ends: confirmed by the pivot, or rejected or cancelled when every
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TypeVar
 from uuid import UUID
 
@@ -121,10 +122,18 @@ def _outcome(fact: object, *, refused: str) -> Outcome:
             return Unknown(str(fact) or "unknown")
         case Absent() | Unknown():
             return fact
-        case Exception():
+        case (
+            payments.ChargeReceipt()
+            | payments.RefundReceipt()
+            | shipping.ShipmentReceipt()
+            | shipping.CancellationReceipt()
+        ):
+            return Done(asdict(fact))
+        case BaseException():
             raise fact
         case _:
-            return Done(fulfilment.output(fact))
+            # I13: what nobody has named is no success.
+            raise TypeError(f"no answer of a provider: {fact!r}")
 
 
 CHARGE = RemoteAction(

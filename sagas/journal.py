@@ -72,6 +72,11 @@ class StatementTimestamp(models.Func):
     output_field = models.DateTimeField()
 
 
+def hold(saga_ids: Sequence[UUID]) -> None:
+    """Locks sagas, in id order, until the caller's transaction ends."""
+    list(Saga.objects.select_for_update().filter(pk__in=saga_ids).order_by("pk").values_list("pk", flat=True))
+
+
 def load(messages: Sequence[Message], *, step: str, undo: bool) -> list[Case]:
     """Locks the messages' sagas and returns a case for each that still waits for its message."""
     by_saga = {message.aggregate_id: message for message in messages}

@@ -1,7 +1,8 @@
 """Late success: a step that was given up, or overtaken, turns out to have happened.
 
 Guarantee: it is never left standing. A saga that goes backward will undo it; one that has ended compensated goes
-backward once more (F13). Not guaranteed: anything after the saga completed; then the effect is the one that counts.
+backward once more, with a new deadline (F13). Not guaranteed: anything after the saga completed; then the effect is the
+one that counts. Nothing can be undone without a saga: whoever finds that out too late for it is told so.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,10 +22,16 @@ def adopt(step: str, outcomes: Mapping[UUID, Outcome]) -> int:
     return len(news)
 
 
-def adopt_of_subjects(name: str, step: str, subject_ids: Sequence[UUID]) -> int:
-    """The same for sagas known by their subjects: somebody else found out (a webhook) what the runner could not."""
-    sagas = Saga.objects.filter(name=name, subject_id__in=subject_ids).values_list("pk", flat=True)
-    return adopt(step, {saga_id: Done() for saga_id in sagas})
+def adopt_of_subjects(name: str, step: str, subject_ids: Sequence[UUID]) -> set[UUID]:
+    """The same for sagas known by their subjects: somebody else found out (a webhook) what the runner could not.
+
+    Returns the subjects that have no saga (any more): what happened to them is left to the caller.
+    """
+    # Locked before it is looked at, so that a purge either comes after the revival or leaves nothing to find.
+    sagas = Saga.objects.select_for_update().filter(name=name, subject_id__in=subject_ids).order_by("pk")
+    found = dict(sagas.values_list("subject_id", "pk"))
+    adopt(step, {saga_id: Done() for saga_id in found.values()})
+    return set(subject_ids) - found.keys()
 
 
 def _news(saga_id: UUID, step: str, outcome: Done) -> Case | None:
@@ -40,5 +47,6 @@ def _news(saga_id: UUID, step: str, outcome: Done) -> Case | None:
     if case.saga.status == Saga.Status.COMPENSATED:
         case.saga.status = Saga.Status.RUNNING
         case.saga.ended_at = None
+        journal.extend_deadline(case)
         decisions.go_on_backward(case)
     return case

@@ -5,11 +5,12 @@ be, a live saga without an open message, and mends and counts it; and for sagas 
 person's attention, never a blind undo.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from uuid import UUID
 
 import structlog
 from django.db import transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from outbox import operations as outbox
@@ -39,26 +40,39 @@ def message_died(messages: Sequence[Message]) -> None:
 def sweep() -> int:
     """Gives every live saga without an open message a new one; returns how many there were (none, always)."""
     mended = 0
-    after: UUID | None = None
-    while batch := _running_after(after):
-        after = batch[-1][0]
+    for batch in _pages(Saga.objects.filter(status=Saga.Status.RUNNING)):
         open_ids = messages_of.open_message_ids([waiting_for for _, waiting_for in batch if waiting_for])
-        mended += sum(_mend(saga_id) for saga_id, waiting_for in batch if waiting_for not in open_ids)
+        mended += _each(_mend, [saga_id for saga_id, waiting_for in batch if waiting_for not in open_ids])
     return mended
 
 
 def attend_overdue() -> int:
     """Sagas past their deadline wait for a person; returns how many."""
-    overdue = Saga.objects.filter(status=Saga.Status.RUNNING, deadline_at__lt=Now()).order_by("id")
-    return sum(_attend_overdue(pk) for pk in overdue.values_list("pk", flat=True)[:SWEEP_BATCH_SIZE])
+    overdue = _pages(Saga.objects.filter(status=Saga.Status.RUNNING, deadline_at__lt=Now()))
+    return sum(_each(_attend_overdue, [saga_id for saga_id, _ in batch]) for batch in overdue)
 
 
-def _running_after(after: UUID | None) -> list[tuple[UUID, UUID | None]]:
-    # Index saga_running.
-    running = Saga.objects.filter(status=Saga.Status.RUNNING)
-    if after is not None:
-        running = running.filter(pk__gt=after)
-    return list(running.order_by("pk").values_list("pk", "waiting_for")[:SWEEP_BATCH_SIZE])
+def _pages(sagas: QuerySet[Saga]) -> Iterator[list[tuple[UUID, UUID | None]]]:
+    """(id, message it waits for), by id. Index saga_running."""
+    after: UUID | None = None
+    while True:
+        left = sagas if after is None else sagas.filter(pk__gt=after)
+        page = list(left.order_by("pk").values_list("pk", "waiting_for")[:SWEEP_BATCH_SIZE])
+        if not page:
+            return
+        yield page
+        after = page[-1][0]
+
+
+def _each(mend: Callable[[UUID], bool], saga_ids: Sequence[UUID]) -> int:
+    """How many were mended. One that cannot be (a version that this code does not know) costs only itself."""
+    mended = 0
+    for saga_id in saga_ids:
+        try:
+            mended += mend(saga_id)
+        except Exception:
+            log.exception("saga.recovery_failed", saga_id=str(saga_id))
+    return mended
 
 
 @transaction.atomic

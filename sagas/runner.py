@@ -98,6 +98,9 @@ class RemoteStepWork(StepWork):
 
     def record(self, answers: Sequence[Answer]) -> None:
         """Phase 3: facts of all answers; decisions for those whose claim and saga are still theirs."""
+        if not all(answer.mine for answer in answers):
+            # Sagas before facts, as everybody locks them: a stale answer may be news to a saga that is not ours (late).
+            journal.hold([answer.message.aggregate_id for answer in answers])
         cases = {case.saga.pk: case for case in self.load([answer.message for answer in answers if answer.mine])}
         outcomes = self.action.record([(answer.intent, answer.result) for answer in answers])
         unexpected: list[tuple[Answer, Outcome]] = []

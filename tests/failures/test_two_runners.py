@@ -7,6 +7,7 @@ from django.db import IntegrityError, transaction
 
 from outbox import consumer, operations, telemetry
 from outbox.models import OutboxMessage
+from payments import services as payments
 from sagas import decisions, journal, recovery
 from sagas.exceptions import StaleSaga
 from sagas.models import Saga
@@ -23,7 +24,7 @@ from tests.support.shop import (
     steps,
     stock,
 )
-from tests.support.threads import at_once, in_thread
+from tests.support.threads import at_once, in_thread, until_somebody_waits
 
 CHARGE = step("charge_payment")
 
@@ -200,6 +201,32 @@ class TestRaces:
         drive()
         assert outcome(order) == ("confirmed", "", "completed")
 
+    def test_s12_a_stale_runner_and_the_current_one_never_wait_for_each_other(self, shop, monkeypatch):
+        """S12: both lock the saga before the payment, so the stale one waits and nobody is a deadlock's victim."""
+        order = shop.up_to("charge_payment")
+        asked, go_on = threading.Event(), threading.Event()
+        shop.provider.before["charge"] = lambda: (asked.set(), go_on.wait(30))
+        frozen = in_thread(lambda: consumer.deliver(CHARGE))
+        assert asked.wait(10)
+        shop.provider.before["charge"] = lambda: None
+        record, current = payments.record_charges, threading.current_thread()
+        failed = []
+
+        def record_when_the_other_waits(answers):
+            if threading.current_thread() is current:
+                go_on.set()
+                until_somebody_waits()
+            record(answers)
+
+        monkeypatch.setattr("orders.sagas.payments.record_charges", record_when_the_other_waits)
+        monkeypatch.setattr("outbox.remote.failure.record", lambda *failure: failed.append(failure))
+        time_passes()
+        consumer.deliver(CHARGE)
+        frozen.result(20)
+
+        assert failed == []
+        assert (money(order), saga_of(order).current_step) == (("captured", 999), "create_shipment")
+
     def test_f13_a_late_success_of_a_step_that_was_given_up_is_adopted_and_undone(self, shop):
         """F13: the saga has ended without the charge; the frozen call comes back with one. Net zero."""
         from orders.cancellation import request_cancel
@@ -235,7 +262,6 @@ class TestRaces:
 def test_f13_a_late_charge_that_a_webhook_finds_is_undone(shop):
     """F13: nobody's call came back, but the provider told."""
     from orders.cancellation import request_cancel
-    from payments import services as payments
     from payments.models import Payment
 
     order = shop.up_to("charge_payment")

@@ -47,6 +47,19 @@ class TestDeadline:
 
         assert saga_of(order).status == "needs_attention"
 
+    @pytest.mark.parametrize("lost", [False, True])
+    def test_i11_one_that_cannot_be_read_holds_up_nobody_else(self, shop, lost):
+        """I11: a saga of a version that only newer code knows."""
+        newer, other = shop.started(), shop.started()
+        Saga.objects.filter(subject_id=newer.pk).update(version=7)
+        if lost:
+            OutboxMessage.objects.filter(message_id__in=Saga.objects.values("waiting_for")).delete()
+            assert (recovery.sweep(), recovery.sweep()) == (1, 0)
+            return
+        Saga.objects.update(deadline_at=timezone.now() - timedelta(seconds=1))
+        assert (recovery.attend_overdue(), recovery.attend_overdue()) == (1, 0)
+        assert [saga_of(order).status for order in (newer, other)] == ["running", "needs_attention"]
+
     def test_an_ended_saga_has_no_deadline(self, shop):
         order = shop.driven()
         Saga.objects.update(deadline_at=timezone.now() - timedelta(seconds=1))

@@ -13,7 +13,9 @@ from orders.models import Order
 from sagas import lifecycle
 from sagas.exceptions import SagaMoves
 from sagas.lifecycle import CancelAnswer
+from sagas.models import Saga
 from tests.orders.builders import customer, place
+from tests.support.threads import until_somebody_waits
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("catalogue")]
 PATIENCE_SECONDS = 20.0
@@ -134,6 +136,14 @@ def test_an_order_that_moves_too_fast_is_a_503_that_says_when_to_try_again(
     assert status(order) == ("pending", False)
 
 
+def test_an_order_whose_saga_only_newer_code_knows_is_a_503_too(ann: APIClient, order: Order):
+    lifecycle.start("fulfil_order", [(order.id, {})])
+    Saga.objects.update(version=2)
+    response = ann.post(f"/orders/{order.id}/cancel")
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
+    assert (status(order), Saga.objects.get().cancel_requested_at) == (("pending", False), None)
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_cancel_waits_for_the_consumer_that_starts_the_saga_and_then_sees_it(
     published, order: Order, sagas: SagaDouble
@@ -152,24 +162,13 @@ def test_a_cancel_waits_for_the_consumer_that_starts_the_saga_and_then_sees_it(
     with transaction.atomic():
         Order.objects.select_for_update().get(id=order.id)
         thread.start()
-        _until_somebody_waits()
+        until_somebody_waits()
         sagas.has_saga = True
     thread.join(PATIENCE_SECONDS)
 
     assert outcome == ["pending"]
     assert status(order) == ("pending", True)
     assert kinds(published) == ["order.created.v1"]
-
-
-def _until_somebody_waits() -> None:
-    pause = threading.Event()
-    for _ in range(int(PATIENCE_SECONDS / 0.02)):
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-            if cursor.fetchone()[0]:
-                return
-        pause.wait(0.02)
-    raise AssertionError("Nobody waited.")
 
 
 def test_a_repeated_cancel_with_a_key_is_replayed(ann: APIClient, order: Order, sagas: SagaDouble):

@@ -8,6 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from orders.cancellation import request_cancel
+from outbox.models import OutboxMessage
 from payments import services as payments
 from payments.models import Payment
 from sagas import lifecycle, recovery
@@ -70,6 +71,35 @@ class TestCancel:
         taken = [request_cancel(order.pk) and deliver(CHARGE) for _ in range(3)]
 
         assert taken == [[1], [0], [0]]
+
+
+class TestLateSuccess:
+    def test_f13_a_revived_saga_has_time_to_undo_what_came_late(self, shop):
+        """F13: not handed to a person by the deadline of its first life."""
+        order = given_up(shop)
+        Saga.objects.update(deadline_at=timezone.now() - timedelta(hours=1))
+
+        charged_late(shop, order)
+        deliver(LATE)
+        assert recovery.attend_overdue() == 0
+        drive()
+
+        assert outcome(order) == ("cancelled", "customer", "compensated")
+        assert money(order) == ("refunded", 0)
+
+    def test_i4_a_late_charge_that_no_saga_is_left_to_refund_is_dead_and_visible(self, shop):
+        """I4: and costs the others of its batch nothing."""
+        order, other = given_up(shop), given_up(shop)
+        Saga.objects.filter(subject_id=order.pk).delete()
+
+        charged_late(shop, order)
+        charged_late(shop, other)
+        drive()
+
+        dead = OutboxMessage.objects.get(state="dead")
+        assert (dead.destination, dead.attempts) == (LATE, 2)
+        assert str(order.pk) in dead.last_error
+        assert (money(order), money(other)) == (("late", 999), ("refunded", 0))
 
 
 class TestPurge:

@@ -39,3 +39,15 @@ def in_thread(function: Callable[[], Any]) -> "Future[Any]":
 
     threading.Thread(target=run, daemon=True).start()
     return future
+
+
+def until_somebody_waits() -> None:
+    """Returns once a session waits for another one's lock."""
+    pause = threading.Event()
+    for _ in range(int(JOIN_SECONDS / 0.02)):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            if cursor.fetchone()[0]:
+                return
+        pause.wait(0.02)
+    raise AssertionError("Nobody waited.")
