@@ -52,11 +52,11 @@ class NoticeWork:
 
     def record(self, answers: Sequence[Answer]) -> None:
         """The channel's yes is a fact, whoever runs now; a failure goes again while the claim is still ours."""
-        services.mark_sent([(a.intent, self.kind) for a in answers if not isinstance(a.result, Exception)])
+        services.mark_sent([(a.intent, self.kind) for a in answers if not isinstance(a.result, BaseException)])
         for answer in answers:
             if isinstance(answer.result, Refused):
                 services.refuse([(answer.intent, self.kind)], error=answer.result.reason)
-        failed = [a for a in answers if isinstance(a.result, Exception) and not isinstance(a.result, Refused)]
+        failed = [a for a in answers if isinstance(a.result, BaseException) and not isinstance(a.result, Refused)]
         consumer.later(self.destination, [_again(answer) for answer in failed if answer.mine])
 
     def _request(self, message: Message) -> NoticeRequest:

@@ -46,7 +46,7 @@ class RetryLater(OutboxError):
         self.after = after
 
 
-class CallOverstayed(OutboxError):
+class CallOverstayed(OutboxError, TimeoutError):
     """The call outlived its total deadline and was given up; its outcome is unknown."""
 
 

@@ -44,7 +44,7 @@ class Reread:
 
 
 def _is_failure(result: object) -> bool:
-    return isinstance(result, Exception) and not isinstance(result, Refused)
+    return isinstance(result, BaseException) and not isinstance(result, Refused)
 
 
 def _again(answer: Answer) -> Exception:

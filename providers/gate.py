@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 # Answers that are no receipt, of a provider that works as it should.
 WELL = (Refused, InFlight)
+# A call that was given up is a TimeoutError too, whoever gave it up.
+FAILED = (ProviderError, TimeoutError)
 
 # The breaker's row is read at most this often per process: a stale answer costs one call to a failing provider.
 READING_MAX_AGE_SECONDS = 0.25
@@ -68,8 +70,7 @@ class Gate:
         self._free(count)
         trial = self._own_trial()
         if count and trial and not trial.started:
-            self._end_trial()
-            breaker.give_back_trial(self.provider, epoch=trial.epoch)
+            self._leave_trial()
 
     def submit(self, call: Callable[[], T], *, ends_at: float | None = None) -> Future[T]:
         """Runs `call` in a thread of its own, on a reserved slot that is free again when that thread ends.
@@ -93,7 +94,8 @@ class Gate:
             result = run(call)
         except BaseException as error:  # noqa: BLE001 - whatever it is, it belongs to whoever waits for the call
             self._free(1)
-            future.set_exception(error)
+            # One that would end this thread ends nobody else's: for whoever waits it is an error like any other.
+            future.set_exception(error if isinstance(error, Exception) else RuntimeError(f"call ended by {error!r}"))
         else:
             self._free(1)
             future.set_result(result)
@@ -132,14 +134,17 @@ class Gate:
         return reading.paused_until(elapsed=elapsed)
 
     def observe(self, results: Sequence[object]) -> None:
-        """Reports how calls ended: what they returned, or the exception that came instead of it."""
-        failed = [result for result in results if isinstance(result, Exception) and not isinstance(result, WELL)]
+        """Reports how calls ended: what they returned, or the exception that came instead of it.
+
+        An error of our own (a TypeError) says nothing about the provider, neither good nor bad.
+        """
+        answered = [result for result in results if isinstance(result, WELL) or not isinstance(result, BaseException)]
+        failed = [result for result in results if isinstance(result, FAILED) and not isinstance(result, WELL)]
         waits = [result.retry_after_seconds or 0.0 for result in failed if isinstance(result, ProviderError)]
-        self.report(
-            successes=len(results) - len(failed),
-            failures=len(failed),
-            retry_after_seconds=max(waits, default=0.0),
-        )
+        if answered or failed:
+            self.report(successes=len(answered), failures=len(failed), retry_after_seconds=max(waits, default=0.0))
+        elif results:
+            self._leave_trial()
 
     def report(self, *, successes: int, failures: int, retry_after_seconds: float | None = None) -> None:
         """Tells the breaker how calls ended (a refusal is a success: the provider is well). Not from call threads."""
@@ -172,6 +177,12 @@ class Gate:
             breaker.open_after_trial(
                 self.provider, epoch=trial.epoch, limits=self.limits, at_least_seconds=retry_after_seconds
             )
+
+    def _leave_trial(self) -> None:
+        """A trial of this thread that found out nothing is the next caller's."""
+        if trial := self._own_trial():
+            self._end_trial()
+            breaker.give_back_trial(self.provider, epoch=trial.epoch)
 
     def _allowed(self, wanted: int) -> int:
         reading, elapsed = self._read()

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from outbox.exceptions import CallOverstayed
 from providers import deadline, operations, selectors, telemetry
 from providers.errors import InFlight, OutcomeUnknown, Refused, Unavailable
 from providers.gate import Gate
@@ -150,6 +151,41 @@ def test_a_key_in_use_over_there_says_nothing_against_the_provider(gate):
     gate.observe([InFlight()] * 10)
     assert gate.admit(1) == 1
     assert not Breaker.objects.exists()
+
+
+def test_our_own_error_says_nothing_against_the_provider_and_nothing_for_it(gate):
+    gate.observe([TypeError("ours")] * 10)
+    assert not Breaker.objects.exists()
+    gate.observe([Unavailable(), Unavailable()])
+    gate.observe([TypeError("ours")])
+    assert (row().state, row().failures) == (BreakerState.CLOSED, 2)
+
+
+def test_calls_that_were_given_up_open_the_breaker(gate):
+    gate.observe([CallOverstayed(), TimeoutError(), CallOverstayed()])
+    assert row().state == BreakerState.OPEN
+
+
+def test_a_trial_that_met_our_own_error_is_left_to_the_next(gate):
+    gate.observe([Unavailable()] * 3)
+    make_retry_due(gate)
+    assert gate.admit(SLOTS) == 1
+    gate.submit(lambda: None).result(5)
+    gate.observe([TypeError("ours")])
+    assert row().state == BreakerState.OPEN
+    assert Gate("payments").admit(SLOTS) == 1
+
+
+def test_a_call_that_would_end_its_thread_is_an_error_like_any_other(gate):
+    assert gate.admit(1) == 1
+
+    def leave():
+        raise SystemExit(3)
+
+    error = gate.submit(leave).exception(5)
+    assert isinstance(error, Exception)
+    assert "SystemExit(3)" in str(error)
+    assert gate.admit(SLOTS + 1) == SLOTS
 
 
 def test_an_answer_that_asks_to_wait_pauses_at_once(gate):
