@@ -12,16 +12,18 @@ probe are for that. A call that outlives its total deadline is given up, its out
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Protocol
 from uuid import UUID
 
 import structlog
-from django.db import transaction
+from django.db import connection, transaction
 
 from . import bell, consumer, context, failure, heartbeat, inbox, pause, telemetry, wakeup
 from .claim import claim
@@ -51,7 +53,7 @@ class Gate(Protocol):
     def total_deadline(self) -> timedelta: ...
     def admit(self, wanted: int) -> int: ...
     def release(self, count: int) -> None: ...
-    def submit(self, call: Callable[[], Any]) -> Future[Any]: ...
+    def submit(self, call: Callable[[], Any], *, ends_at: float) -> Future[Any]: ...
     def give_up(self, future: Future[Any]) -> None: ...
     def overstayed(self) -> int: ...
     def paused_until(self) -> datetime | None: ...
@@ -99,59 +101,103 @@ class RemoteWork(Protocol):
 class _InFlight:
     message: Message
     call: Call
-    started: float
+    ends_at: float
 
 
 def remote(work: RemoteWork) -> Run:
-    """The run of a destination that calls somebody else."""
+    """The run of a destination that calls somebody else.
+
+    One run of a process claims at a time; a second ring is answered at once, for the first claims every 250 ms anyway.
+    Otherwise each ring beside a slow call would take one more of the worker's threads, until none is left for others.
+    """
+    turn = threading.Lock()
 
     def run(destination: Inside) -> int:
-        return _RemoteRun(destination, work).run()
+        return _RemoteRun(destination, work, turn).run() if turn.acquire(blocking=False) else 0
 
     return run
 
 
 class _RemoteRun:
-    """One answer to a ring: claims as slots become free, until nothing is due and nothing is in flight."""
+    """One answer to a ring: claims as slots become free, until nothing is due and nothing is in flight.
 
-    def __init__(self, destination: Inside, work: RemoteWork) -> None:
+    Whatever the database does meanwhile, each call in flight is recorded or given up before the run ends.
+    """
+
+    def __init__(self, destination: Inside, work: RemoteWork, turn: threading.Lock) -> None:
         self.destination = destination
         self.work = work
+        self.turn = turn
         self.gate = work.gate()
         self.in_flight: dict[Future[Any], _InFlight] = {}
         self.claimed = 0
-        self.ends_at = time.monotonic() + RUN_MAX_SECONDS
+        self.claims_until = time.monotonic() + RUN_MAX_SECONDS
 
     def run(self) -> int:
-        self._start_due()
-        while self.in_flight:
-            answered = self._await_answers()
-            if answered:
-                self.gate.observe([result for _, result in answered])
-                self._record(answered)
-                bell.ring(wakeup.take_collected())
-            self._start_due()
-        self._pause_while_provider_is_down()
+        try:
+            self._claim_and_call()
+            while self.in_flight:
+                self._take_answers()
+        finally:
+            self._give_up(list(self.in_flight))
+        self._guarded(self._pause_while_provider_is_down)
         self._end_process_if_ill()
         return self.claimed
 
-    def _start_due(self) -> None:
-        """Claims at most as many as there are free slots: a message that waited for one would outlive its claim."""
-        if heartbeat.stopping() or time.monotonic() > self.ends_at:
-            return
-        slots = self.gate.admit(conf().claim_batch_size)
-        if slots == 0:
-            return
-        started = 0
+    def _claim_and_call(self) -> None:
+        """Until nothing is left, or this run may claim no more: the next one may, while this one awaits its answers."""
         try:
-            messages = claim(self.destination, slots)
-            self.claimed += len(messages)
-            for message, call in self._note(messages):
-                future = self.gate.submit(call.perform)
-                started += 1
-                self.in_flight[future] = _InFlight(message=message, call=call, started=time.monotonic())
+            self._guarded(self._start_due)
+            while self.in_flight and self._may_claim():
+                self._take_answers()
+                self._guarded(self._start_due)
         finally:
-            self.gate.release(slots - started)
+            self.turn.release()
+
+    def _may_claim(self) -> bool:
+        return not heartbeat.stopping() and time.monotonic() < self.claims_until
+
+    def _take_answers(self) -> None:
+        if answered := self._await_answers():
+            self._guarded(lambda: self.gate.observe([result for _, result in answered]))
+            self._record(answered)
+            self._guarded(lambda: bell.ring(wakeup.take_collected()))
+
+    def _guarded(self, act: Callable[[], object]) -> None:
+        """A lost connection must not cost what is in flight its recording: the next statement connects anew."""
+        try:
+            act()
+        except Exception as error:
+            log.warning("outbox.run_troubled", destination=self.destination.name, error=failure.describe(error))
+            if not connection.in_atomic_block:
+                connection.close_if_unusable_or_obsolete()
+
+    def _start_due(self) -> None:
+        """Claims at most as many as there are free slots: a message that waited for one would outlive its claim.
+
+        What was tried before is claimed alone, so it takes several claims to fill them.
+        """
+        if not self._may_claim():
+            return
+        # What did not become a call in flight, whatever came between, is released.
+        all_slots = len(self.in_flight) + self.gate.admit(conf().claim_batch_size)
+        try:
+            while (free := all_slots - len(self.in_flight)) and self._start_some(free):
+                pass
+        finally:
+            self.gate.release(all_slots - len(self.in_flight))
+
+    def _start_some(self, slots: int) -> bool:
+        """One claim; tells whether it led to calls."""
+        messages = claim(self.destination, slots)
+        self.claimed += len(messages)
+        # From before the intent is on record: no call begins later than its deadline after that (I13).
+        ends_at = time.monotonic() + self.gate.total_deadline.total_seconds()
+        calls = self._note(messages)
+        for message, call in calls:
+            future = self.gate.submit(call.perform, ends_at=ends_at)
+            self.in_flight[future] = _InFlight(message=message, call=call, ends_at=ends_at)
+        return bool(calls)
 
     def _note(self, messages: Sequence[Message]) -> list[tuple[Message, Call]]:
         """Phase 1. A message that needs no call (its saga has turned, or waits for another) is done right here."""
@@ -177,21 +223,27 @@ class _RemoteRun:
 
     def _give_up_overdue(self) -> list[tuple[_InFlight, object]]:
         # The client keeps the deadline too and answers first; this is for a thread that hangs all the same.
-        latest = time.monotonic() - self.gate.total_deadline.total_seconds() - 1.0
-        overdue = [future for future, flight in self.in_flight.items() if flight.started < latest]
-        for future in overdue:
+        latest = time.monotonic() - 1.0
+        overdue = [future for future, flight in self.in_flight.items() if flight.ends_at < latest]
+        return [(flight, CallOverstayed()) for flight in self._give_up(overdue)]
+
+    def _give_up(self, futures: Sequence[Future[Any]]) -> list[_InFlight]:
+        for future in futures:
             self.gate.give_up(future)
-        return [(self.in_flight.pop(future), CallOverstayed()) for future in overdue]
+        return [self.in_flight.pop(future) for future in futures]
 
     def _record(self, answered: Sequence[tuple[_InFlight, object]]) -> None:
         """Phase 3, for all answers at once; if that raises, for each alone, so that one costs only itself."""
         try:
             self._record_together(answered)
         except Exception as error:
-            if len(answered) == 1:
-                failure.record(self.destination, [answered[0][0].message], error)
-                telemetry.INBOX_CONSUMED.labels(self.destination.name, "failed").inc()
-                return
+            self._guarded(partial(self._record_failed, answered, error))
+
+    def _record_failed(self, answered: Sequence[tuple[_InFlight, object]], error: Exception) -> None:
+        if len(answered) == 1:
+            telemetry.INBOX_CONSUMED.labels(self.destination.name, "failed").inc()
+            failure.record(self.destination, [answered[0][0].message], error)
+        else:
             for one in answered:
                 self._record([one])
 

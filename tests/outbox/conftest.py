@@ -3,6 +3,7 @@
 import pytest
 
 from outbox import heartbeat
+from tests.outbox import remote_work
 from tests.support import told
 
 
@@ -15,6 +16,12 @@ def rings(monkeypatch):
 @pytest.fixture
 def ledger(rings):
     return told.consuming(told.Ledger())
+
+
+@pytest.fixture
+def work(rings):
+    """The work of a remote destination."""
+    return remote_work.working()
 
 
 @pytest.fixture
