@@ -39,7 +39,7 @@ GATHER_SECONDS = 0.05
 CLAIM_AGAIN_SECONDS = 0.25
 # A run makes room for other destinations of its worker, and for a stop, at least this often.
 RUN_MAX_SECONDS = 20.0
-# Threads that never came back: the process is ill and ends itself; claims run out by the clock.
+# Threads that stay away long after their deadline: the process is ill and ends itself; claims run out by the clock.
 OVERSTAYED_MAX = 8
 EX_SOFTWARE = 70
 

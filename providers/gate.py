@@ -30,6 +30,8 @@ FAILED = (ProviderError, TimeoutError)
 
 # The breaker's row is read at most this often per process: a stale answer costs one call to a failing provider.
 READING_MAX_AGE_SECONDS = 0.25
+# A thread that is away for this many deadlines after it was given up is lost.
+LOST_AFTER_DEADLINES = 5
 
 
 @dataclass
@@ -49,7 +51,7 @@ class Gate:
         self.in_flight_horizon = self.limits.in_flight_horizon
         self._lock = threading.Lock()
         self._taken = 0
-        self._given_up = 0
+        self._given_up: dict[Future[Any], float] = {}
         self._reading: tuple[breaker.Reading, float] | None = None
         self._trial: _Trial | None = None
 
@@ -113,18 +115,23 @@ class Gate:
     # ── calls given up ──
 
     def give_up(self, future: Future[Any]) -> None:
-        """Stops waiting for a call; its slot stays taken and it counts as overstayed until its thread ends."""
+        """Stops waiting for a call; its slot stays taken until its thread ends."""
         with self._lock:
-            self._given_up += 1
+            self._given_up[future] = time.monotonic()
         future.add_done_callback(self._came_back)
 
     def overstayed(self) -> int:
-        """Calls given up whose thread still hangs. A process that lost several should end itself."""
-        return self._given_up
+        """Calls given up long ago whose thread still hangs. A process that lost several should end itself.
+
+        A slow server's threads come back after a while: to end the process for them would cut what others call.
+        """
+        given_up_before = time.monotonic() - LOST_AFTER_DEADLINES * self.limits.total_deadline_seconds
+        with self._lock:
+            return sum(1 for moment in self._given_up.values() if moment <= given_up_before)
 
     def _came_back(self, future: Future[Any]) -> None:
         with self._lock:
-            self._given_up -= 1
+            del self._given_up[future]
 
     # ── breaker ──
 
