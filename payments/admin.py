@@ -22,11 +22,12 @@ class MoneyAdmin(ReadOnlyAdmin):
 @admin.register(Payment)
 class PaymentAdmin(MoneyAdmin):
     list_display = (
-        "id", "order", "status", "amount_minor", "captured_minor", "refunded_minor", "currency", "reason", "noted_at",
+        "id", "order", "status", "amount_minor", "captured_minor", "refunded_minor", "currency", "reason",
+        "created_at",
     )  # fmt: skip
     fields = (
         "order", "status", "reason", "amount_minor", "captured_minor", "refunded_minor", "currency", "token",
-        "provider_key", "provider_reference", "noted_at", "created_at", "updated_at", "sequence", "related", "id",
+        "provider_key", "provider_reference", "created_at", "updated_at", "sequence", "related", "id",
     )  # fmt: skip
 
     @admin.display(description="payment method")
@@ -44,9 +45,9 @@ class PaymentAdmin(MoneyAdmin):
 
 @admin.register(Refund)
 class RefundAdmin(MoneyAdmin):
-    list_display = ("id", "order", "payment_page", "status", "amount_minor", "reason", "noted_at")
+    list_display = ("id", "order", "payment_page", "status", "amount_minor", "reason", "created_at")
     fields = (
-        "order", "payment_page", "status", "reason", "amount_minor", "provider_key", "provider_reference", "noted_at",
+        "order", "payment_page", "status", "reason", "amount_minor", "provider_key", "provider_reference",
         "created_at", "updated_at", "id",
     )  # fmt: skip
 

@@ -69,8 +69,6 @@ class Payment(models.Model):
     reason = models.CharField(max_length=255, blank=True)
     # Counts this payment's events (I12); raised by the same UPDATE that changes the status.
     sequence = models.BigIntegerField(default=0)
-    # When a call was last noted: younger than the in-flight horizon, an absent charge may still happen (I13).
-    noted_at = models.DateTimeField(db_default=Now())
     created_at = models.DateTimeField(db_default=Now())
     updated_at = models.DateTimeField(db_default=Now())
 
@@ -124,7 +122,6 @@ class Refund(models.Model):
     amount_minor = models.BigIntegerField()
     status = models.CharField(max_length=10, choices=RefundStatus, default=RefundStatus.PENDING)
     reason = models.CharField(max_length=255, blank=True)
-    noted_at = models.DateTimeField(db_default=Now())
     created_at = models.DateTimeField(db_default=Now())
     updated_at = models.DateTimeField(db_default=Now())
 

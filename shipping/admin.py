@@ -22,11 +22,11 @@ class ParcelAdmin(ReadOnlyAdmin):
 
 @admin.register(Shipment)
 class ShipmentAdmin(ParcelAdmin):
-    list_display = ("id", "order", "status", "tracking_number", "reason", "noted_at")
+    list_display = ("id", "order", "status", "tracking_number", "reason", "created_at")
     search_fields = (*ParcelAdmin.search_fields, "tracking_number")
     search_help_text = "Ids, order ids, provider keys, carrier's references or tracking numbers, in full."
     fields = (
-        "order", "status", "reason", "tracking_number", "lines", "provider_key", "provider_reference", "noted_at",
+        "order", "status", "reason", "tracking_number", "lines", "provider_key", "provider_reference",
         "created_at", "updated_at", "sequence", "related", "id",
     )  # fmt: skip
 
@@ -41,9 +41,9 @@ class ShipmentAdmin(ParcelAdmin):
 
 @admin.register(Cancellation)
 class CancellationAdmin(ParcelAdmin):
-    list_display = ("id", "order", "shipment_page", "status", "reason", "noted_at")
+    list_display = ("id", "order", "shipment_page", "status", "reason", "created_at")
     fields = (
-        "order", "shipment_page", "status", "reason", "provider_key", "provider_reference", "noted_at", "created_at",
+        "order", "shipment_page", "status", "reason", "provider_key", "provider_reference", "created_at",
         "updated_at", "id",
     )  # fmt: skip
 

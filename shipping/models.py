@@ -68,8 +68,6 @@ class Shipment(models.Model):
     reason = models.CharField(max_length=255, blank=True)
     # Counts this shipment's events (I12); raised by the same UPDATE that changes the status.
     sequence = models.BigIntegerField(default=0)
-    # When a call was last noted: younger than the in-flight horizon, an absent shipment may still happen (I13).
-    noted_at = models.DateTimeField(db_default=Now())
     created_at = models.DateTimeField(db_default=Now())
     updated_at = models.DateTimeField(db_default=Now())
 
@@ -115,7 +113,6 @@ class Cancellation(models.Model):
     provider_reference = models.CharField(max_length=255, blank=True)
     status = models.CharField(max_length=10, choices=CancellationStatus, default=CancellationStatus.PENDING)
     reason = models.CharField(max_length=255, blank=True)
-    noted_at = models.DateTimeField(db_default=Now())
     created_at = models.DateTimeField(db_default=Now())
     updated_at = models.DateTimeField(db_default=Now())
 

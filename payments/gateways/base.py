@@ -6,7 +6,6 @@ about another amount, and every failure of it is exactly one of Refused, Unavail
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -21,8 +20,6 @@ class ChargeIntent:
     amount_minor: int
     currency: str
     payment_method: str
-    # When a call may last have been made before this one; for a payment just noted, now.
-    noted_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +40,6 @@ class RefundIntent:
     charge_reference: str
     amount_minor: int
     currency: str
-    noted_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)

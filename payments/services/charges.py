@@ -9,8 +9,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db.models.functions import Now
-
 from outbox.money import to_decimal_string
 from outbox.publisher import Publication, publish_all
 from outbox.registry import Event
@@ -38,7 +36,7 @@ class ChargeRequest:
 def note_charges(requests: Sequence[ChargeRequest]) -> dict[UUID, ChargeIntent]:
     """Writes down what will be asked for, before it is asked; returns the intents by order id.
 
-    In the caller's transaction. Noted again, a charge keeps its row, and its intent says when it was noted last.
+    In the caller's transaction. Noted again, a charge keeps its row.
     Raises LivePaymentExists for a second live payment of an order, KeyReused for a key with another content.
     """
     fresh = [_new_payment(request) for request in requests]
@@ -47,9 +45,6 @@ def note_charges(requests: Sequence[ChargeRequest]) -> dict[UUID, ChargeIntent]:
     rows = _lock_by_key([request.saga_key for request in requests])
     for request in requests:
         _check_same(request, rows.get(request.saga_key))
-    known = rows.keys() - {row.provider_key for row in fresh if rows[row.provider_key].pk == row.pk}
-    if known:
-        Payment.objects.filter(provider_key__in=known).update(noted_at=Now())
     return {row.order_id: _intent(row) for row in rows.values()}
 
 
@@ -67,7 +62,7 @@ def find_charge(intent: ChargeIntent) -> ChargeReceipt | None:
     """The probe, by key: what happened, or None for "the provider knows no such key".
 
     Network only; raises Refused for a charge that the provider refused, OutcomeUnknown when it could not be asked.
-    None proves that nothing will happen only once `noted_at` is older than the in-flight horizon (I13).
+    None proves that nothing will happen only once the last call is older than the in-flight horizon (I13).
     """
     return ask(lambda: gateway().find_charge(intent))
 
@@ -172,5 +167,4 @@ def _intent(row: Payment) -> ChargeIntent:
         amount_minor=row.amount_minor,
         currency=row.currency,
         payment_method=row.payment_method,
-        noted_at=row.noted_at,
     )

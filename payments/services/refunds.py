@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db.models.functions import Now
-
 from outbox.money import to_decimal_string
 from outbox.publisher import Publication, publish_all
 from payments.events import PaymentRefunded
@@ -44,8 +42,6 @@ def note_refunds(requests: Sequence[RefundRequest]) -> dict[UUID, RefundIntent]:
         elif payment := _refundable(payments.get(request.order_id, [])):
             fresh.append(_new_refund(request, payment))
     Refund.objects.bulk_create(fresh)
-    if known:
-        Refund.objects.filter(provider_key__in=known).update(noted_at=Now())
     by_id = {payment.pk: payment for rows in payments.values() for payment in rows}
     return {row.order_id: _intent(row, by_id[row.payment_id]) for row in [*known.values(), *fresh]}
 
@@ -146,5 +142,4 @@ def _intent(row: Refund, payment: Payment) -> RefundIntent:
         charge_reference=payment.provider_reference,
         amount_minor=row.amount_minor,
         currency=payment.currency,
-        noted_at=row.noted_at,
     )

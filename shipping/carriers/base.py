@@ -6,7 +6,6 @@ it is exactly one of Refused, Unavailable, OutcomeUnknown.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -22,8 +21,6 @@ class ShipmentIntent:
     order_id: UUID
     provider_key: str
     lines: tuple[Line, ...]
-    # When a call may last have been made before this one; for a shipment just noted, now.
-    noted_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +38,6 @@ class CancellationIntent:
     order_id: UUID
     provider_key: str
     shipment_reference: str
-    noted_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db.models.functions import Now
-
 from outbox.publisher import Publication, publish_all
 from providers.backend import ask
 from providers.errors import Refused, Unavailable
@@ -50,8 +48,6 @@ def note_cancellations(requests: Sequence[CancellationRequest]) -> dict[UUID, Ca
         elif shipment := _cancellable(shipments.get(request.order_id, [])):
             fresh.append(Cancellation(shipment=shipment, order_id=request.order_id, provider_key=request.saga_key))
     Cancellation.objects.bulk_create(fresh)
-    if known:
-        Cancellation.objects.filter(provider_key__in=known).update(noted_at=Now())
     by_id = {shipment.pk: shipment for rows in shipments.values() for shipment in rows}
     return {row.order_id: _intent(row, by_id[row.shipment_id]) for row in [*known.values(), *fresh]}
 
@@ -138,5 +134,4 @@ def _intent(row: Cancellation, shipment: Shipment) -> CancellationIntent:
         order_id=row.order_id,
         provider_key=row.provider_key,
         shipment_reference=shipment.provider_reference,
-        noted_at=row.noted_at,
     )

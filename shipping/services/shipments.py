@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db.models.functions import Now
-
 from outbox.publisher import Publication, publish_all
 from outbox.registry import Event
 from providers.backend import ask
@@ -35,7 +33,7 @@ class ShipmentRequest:
 def note_shipments(requests: Sequence[ShipmentRequest]) -> dict[UUID, ShipmentIntent]:
     """Writes down what will be asked for, before it is asked; returns the intents by order id.
 
-    In the caller's transaction. Noted again, a shipment keeps its row, and its intent says when it was noted last.
+    In the caller's transaction. Noted again, a shipment keeps its row.
     Raises LiveShipmentExists for a second live shipment of an order, KeyReused for a key with another content.
     """
     fresh = [_new_shipment(request) for request in requests]
@@ -44,9 +42,6 @@ def note_shipments(requests: Sequence[ShipmentRequest]) -> dict[UUID, ShipmentIn
     rows = _lock_by_key([request.saga_key for request in requests])
     for request in requests:
         _check_same(request, rows.get(request.saga_key))
-    known = rows.keys() - {row.provider_key for row in fresh if rows[row.provider_key].pk == row.pk}
-    if known:
-        Shipment.objects.filter(provider_key__in=known).update(noted_at=Now())
     return {row.order_id: _intent(row) for row in rows.values()}
 
 
@@ -59,7 +54,7 @@ def find_shipment(intent: ShipmentIntent) -> ShipmentReceipt | None:
     """The probe, by key: what happened, or None for "the carrier knows no such key".
 
     Network only; raises Refused for a parcel that the carrier refused, OutcomeUnknown when it could not be asked.
-    None proves that nothing will happen only once `noted_at` is older than the in-flight horizon (I13).
+    None proves that nothing will happen only once the last call is older than the in-flight horizon (I13).
     """
     return ask(lambda: carrier().find(intent))
 
@@ -151,5 +146,4 @@ def _intent(row: Shipment) -> ShipmentIntent:
         order_id=row.order_id,
         provider_key=row.provider_key,
         lines=tuple((sku, quantity) for sku, quantity in row.lines),
-        noted_at=row.noted_at,
     )

@@ -7,7 +7,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.utils import timezone
 
 from local.stack import wait_until
 from payments.gateways.base import ChargeIntent, RefundIntent
@@ -59,7 +58,6 @@ def charge_intent(method: str = "tok_ok", **changes) -> ChargeIntent:
         "amount_minor": 2_997,
         "currency": "EUR",
         "payment_method": method,
-        "noted_at": timezone.now(),
     }
     return ChargeIntent(**fields | changes)
 
@@ -74,7 +72,6 @@ def refund_intent(gateway, method: str = "tok_ok", *, charged: ChargeIntent | No
         "charge_reference": gateway.charge(charged).provider_reference,
         "amount_minor": charged.amount_minor,
         "currency": "EUR",
-        "noted_at": timezone.now(),
     }
     return RefundIntent(**fields | changes)
 

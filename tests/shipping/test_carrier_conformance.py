@@ -6,7 +6,6 @@ A new carrier is registered in CARRIERS, with a counterpart that knows these fau
 from uuid import uuid4
 
 import pytest
-from django.utils import timezone
 
 from local.stack import wait_until
 from providers.errors import OutcomeUnknown, ProviderError, Refused, Unavailable
@@ -43,7 +42,6 @@ def shipment_intent(*skus: str) -> ShipmentIntent:
         order_id=uuid4(),
         provider_key=f"{uuid4()}:create_shipment",
         lines=tuple((sku, 1) for sku in skus or ("WIDGET",)),
-        noted_at=timezone.now(),
     )
 
 
@@ -55,7 +53,6 @@ def cancellation_intent(carrier, *skus: str) -> CancellationIntent:
         order_id=created.order_id,
         provider_key=f"{uuid4()}:create_shipment.undo",
         shipment_reference=carrier.create(created).provider_reference,
-        noted_at=timezone.now(),
     )
 
 
@@ -150,7 +147,6 @@ def test_a_cancelled_shipment_is_found_as_none_that_an_order_could_be_confirmed_
         order_id=created.order_id,
         provider_key=f"{uuid4()}:create_shipment.undo",
         shipment_reference=receipt.provider_reference,
-        noted_at=timezone.now(),
     )
     assert len({make().cancel(intent) for _ in range(3)}) == 1
     with pytest.raises(Refused) as raised:
