@@ -19,8 +19,8 @@ SUBJECTS = {
 }
 BODIES = {
     Kind.CONFIRMED: "Thank you! Your order {order} of {total} {currency} is confirmed and on its way to you.",
-    Kind.REJECTED: "We are sorry: order {order} could not be fulfilled ({reason}). You have not been charged for it.",
-    Kind.CANCELLED: "As you asked, order {order} is cancelled. You have not been charged for it.",
+    Kind.REJECTED: "We are sorry: order {order} could not be fulfilled ({reason}). You owe nothing for it.",
+    Kind.CANCELLED: "As you asked, order {order} is cancelled. You owe nothing for it.",
     Kind.REFUNDED: "We have refunded {total} {currency} for order {order}.",
 }
 REASONS = {

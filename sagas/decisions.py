@@ -50,6 +50,7 @@ class Case:
             undo=self.undo,
             data=data,
             attempt=self.row.undo_attempts if self.undo else self.row.attempts,
+            refusals=self.row.undo_refusals if self.undo else 0,
         )
 
     @property
@@ -190,6 +191,7 @@ def _decide_backward(case: Case, outcome: Outcome, *, provider_down: bool) -> No
             row.undo_error = ""
             go_on_backward(case)
         case Refused():
+            row.undo_refusals += 1
             _fail_undo(case)
         case Retry() | Unknown() | Absent():
             if provider_down:
@@ -248,6 +250,14 @@ def _finish(case: Case, status: SagaStep.Status) -> None:
     case.row.status = status
     case.row.finished_at = case.now
     case.row.error = "" if status == SagaStep.Status.DONE else case.error
+
+
+def skip_undo(case: Case) -> None:
+    """A person answers for the effect. The saga says so to its end: nobody is told that it was undone (I8)."""
+    case.row.undo_status = SagaStep.UndoStatus.SKIPPED
+    case.row.undo_finished_at = case.now
+    case.saga.last_error = f"{case.row.name}: not undone, an operator skipped it"
+    go_on_backward(case)
 
 
 def _give_back(case: Case, *, provider_down: bool) -> None:

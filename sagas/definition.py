@@ -22,7 +22,11 @@ STEP_DUE = "saga.step_due.v1"
 
 @dataclass(frozen=True, kw_only=True)
 class StepRun:
-    """What an action gets to know of one saga. `key` is the provider's idempotency key, the same in every attempt."""
+    """What an action gets to know of one saga.
+
+    `key` is the provider's idempotency key, the same in every attempt. Only a compensation has more than one: after a
+    refusal, which a provider repeats to whoever asks under its key, a person's retry asks under the next one.
+    """
 
     saga_id: UUID
     subject_id: UUID
@@ -30,10 +34,12 @@ class StepRun:
     undo: bool
     data: Mapping[str, Any]
     attempt: int
+    refusals: int = 0
 
     @property
     def key(self) -> str:
-        return f"{self.saga_id}:{self.step}{UNDO if self.undo else ''}"
+        again = f":{self.refusals + 1}" if self.refusals else ""
+        return f"{self.saga_id}:{self.step}{UNDO if self.undo else ''}{again}"
 
 
 @dataclass(frozen=True, kw_only=True)

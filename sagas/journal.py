@@ -56,6 +56,7 @@ STEP_COLUMNS = {
     "undo_finished_at": "timestamptz",
     "undo_output": "jsonb",
     "undo_error": "text",
+    "undo_refusals": "smallint",
 }
 _UPDATED = [column for column in STEP_COLUMNS if column not in {"saga_id", "name", "position"}]
 SAVE_STEPS = f"""

@@ -124,6 +124,8 @@ class SagaStep(models.Model):
     undo_finished_at = models.DateTimeField(null=True)
     undo_output = models.JSONField(default=dict)
     undo_error = models.CharField(max_length=1000, default="", blank=True)
+    # Each refusal closes the idempotency key that it was given under; a person's retry asks under the next one.
+    undo_refusals = models.SmallIntegerField(default=0, db_default=0)
 
     class Meta:
         ordering = ["position"]

@@ -13,6 +13,7 @@ from django.db import IntegrityError, transaction
 
 from outbox import operations as outbox
 from outbox.operations import Person
+from providers import gate as providers
 
 from . import decisions, journal, lifecycle
 from .decisions import Case
@@ -25,11 +26,18 @@ BY_OPERATOR = "operator"
 
 
 def retry(saga_id: UUID, *, who: Person, reason: str) -> bool:
-    """Tries the current step again now, with all its attempts; in a compensation, everything that failed."""
+    """Tries the current step again now, with all its attempts; in a compensation, everything that failed.
+
+    A compensation that was refused is asked for under a new key. Raises VerbRefused while the refused call may still
+    be in flight: the two could both take effect (I13).
+    """
 
     def verb(case: Case) -> bool:
         if case.saga.status == Saga.Status.RUNNING:
-            return bool(case.saga.waiting_for and outbox.hasten(case.saga.waiting_for))
+            hastened = bool(case.saga.waiting_for and outbox.hasten(case.saga.waiting_for))
+            if hastened:
+                _reset_attempts(case)
+            return hastened
         _reset_attempts(case)
         return _continue(case)
 
@@ -53,6 +61,7 @@ def resume(saga_id: UUID, *, who: Person, reason: str) -> bool:
 def skip(saga_id: UUID, *, who: Person, reason: str, step: str | None = None) -> bool:
     """Goes on as if the current step, or its compensation, needed no doing.
 
+    Whoever skips a compensation answers for its effect: the saga ends, and says that this one was not undone (I8).
     `step` is the one that the person saw: when the saga has moved on, by a first click, nothing is done.
     """
 
@@ -61,9 +70,7 @@ def skip(saga_id: UUID, *, who: Person, reason: str, step: str | None = None) ->
             return False
         _replace_message(case)
         if case.undo:
-            case.row.undo_status = SagaStep.UndoStatus.SKIPPED
-            case.row.undo_finished_at = case.now
-            decisions.go_on_backward(case)
+            decisions.skip_undo(case)
             return True
         if case.step.pivot:
             raise VerbRefused(f"{case.step.name} is the pivot: without it the saga has done nothing.")
@@ -78,7 +85,10 @@ def skip(saga_id: UUID, *, who: Person, reason: str, step: str | None = None) ->
 
 
 def compensate(saga_id: UUID, *, who: Person, reason: str) -> bool:
-    """Turns a saga back by hand; a step whose outcome is unknown is asked about first (I13)."""
+    """Turns a saga back by hand; a step whose outcome is unknown is asked about first (I13).
+
+    The order ends rejected, or cancelled where its customer had asked for that first.
+    """
 
     def verb(case: Case) -> bool:
         if case.pivot_passed:
@@ -86,16 +96,16 @@ def compensate(saga_id: UUID, *, who: Person, reason: str) -> bool:
         running = case.saga.status == Saga.Status.RUNNING
         if case.undo or (running and case.saga.cancel_requested_at is not None):
             return False
+        # The first wish counts: an order that its customer had cancelled ends cancelled, not rejected.
         lifecycle.note_cancel(case, reason=BY_OPERATOR)
         if running:
             return True
-        case.saga.reason = BY_OPERATOR
         journal.extend_deadline(case)
         case.saga.status = Saga.Status.RUNNING
         if case.may_have_happened:
             case.next_command = (case.step.name, False)
         else:
-            decisions.turn(case, BY_OPERATOR)
+            decisions.turn(case, decisions.CANCELLED)
         return True
 
     return _by_person("compensate", saga_id, verb, who=who, reason=reason)
@@ -178,15 +188,27 @@ def _continue(case: Case) -> bool:
 
 
 def _reset_attempts(case: Case) -> None:
+    """All attempts, and the time, that the step may take; whatever became of those so far."""
+    case.touched.add(case.row.name)
     if not case.undo:
         case.row.attempts = 0
-        case.touched.add(case.row.name)
+        case.row.started_at = None
         return
+    case.row.undo_attempts = 0
     for row in case.steps.values():
         if row.undo_status == SagaStep.UndoStatus.FAILED:
+            _refuse_while_in_flight(case, row)
             row.undo_status = SagaStep.UndoStatus.NONE
             row.undo_attempts = 0
             case.touched.add(row.name)
+
+
+def _refuse_while_in_flight(case: Case, row: SagaStep) -> None:
+    provider = case.definition.step(row.name).provider
+    if provider is None or row.undo_called_at is None or not row.undo_refusals:
+        return
+    if case.now - row.undo_called_at <= providers.gate(provider).in_flight_horizon:
+        raise VerbRefused(f"The refused compensation of {row.name} may still be in flight: try again in a moment.")
 
 
 def _replace_message(case: Case) -> None:

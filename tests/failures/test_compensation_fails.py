@@ -1,16 +1,24 @@
 """A compensation that fails: retried, then a person's; never reported as compensated."""
 
+from datetime import timedelta
+
 import pytest
 from django.db import IntegrityError, connection
+from django.utils import timezone
 
-from sagas import operations, telemetry
+from notifications import texts
+from notifications.models import Notification
+from outbox.models import OutboxMessage
+from sagas import operations, recovery, telemetry
 from sagas.exceptions import VerbRefused
 from sagas.models import Saga, SagaStep
-from tests.support.drive import drive, time_passes
-from tests.support.shop import money, open_messages, outcome, parcel, saga_of, step_of, steps, stock
+from tests.support.drive import deliver, drive, time_passes
+from tests.support.provider import limits
+from tests.support.shop import money, open_messages, outcome, parcel, saga_of, step, step_of, steps, stock
 
 pytestmark = pytest.mark.django_db
 UNDONE = ("done", "done")
+REFUND = step("charge_payment", undo=True)
 
 
 def failed(shop, mood="unavailable"):
@@ -94,6 +102,61 @@ class TestPerson:
 
         assert [operation for operation, _ in shop.provider.calls] == ["find_refund", "refund"]
 
+    def test_a_refusal_that_the_provider_remembers_is_asked_for_anew_under_the_next_key(self, shop):
+        """A provider answers one key in one way for ever."""
+        order = failed(shop, "refuse")
+        first = f"{saga_of(order).pk}:charge_payment.undo"
+        shop.provider.remembers_refusal("refund", first)
+        shop.provider.always("refund", "ok")
+
+        assert self.act(operations.retry, order)
+        drive()
+
+        assert outcome(order)[2] == "compensated"
+        assert shop.provider.happened("refund") == [f"{first}:2"]
+        assert (money(order), steps(order)["charge_payment"]) == (("refunded", 0), UNDONE)
+
+    def test_i13_no_next_key_while_the_refused_call_may_still_be_in_flight(self, shop, settings):
+        """I13: both could take effect."""
+        order = failed(shop, "refuse")
+        limits(settings, IN_FLIGHT_HORIZON_SECONDS=60.0)
+
+        with pytest.raises(VerbRefused, match="in flight"):
+            self.act(operations.retry, order)
+
+        assert (steps(order)["charge_payment"], open_messages()) == (("done", "failed"), [])
+
+    def test_i13_what_was_never_refused_keeps_its_key(self, shop):
+        """I13: eight attempts of which nobody knows whether one will still land."""
+        order = failed(shop, "lost")
+        shop.provider.always("refund", "ok")
+
+        self.act(operations.retry, order)
+        drive()
+
+        assert {key for operation, key in shop.provider.calls if "refund" in operation} == {
+            f"{saga_of(order).pk}:charge_payment.undo"
+        }
+
+    def test_retry_gives_back_the_attempts_of_a_compensation_that_has_not_failed_yet(self, shop):
+        """Its deadline came before its last attempt."""
+        order = shop.up_to("create_shipment")
+        shop.provider.will("create", "refuse")
+        shop.provider.always("refund", "unavailable")
+        deliver(step("create_shipment"))
+        for _ in range(7):
+            deliver(REFUND)
+            time_passes()
+        Saga.objects.update(deadline_at=timezone.now() - timedelta(hours=1))
+        recovery.attend_overdue()
+        assert step_of(order, "charge_payment").undo_attempts == 7
+
+        self.act(operations.retry, order)
+        deliver(REFUND)
+
+        assert steps(order)["charge_payment"] == ("done", "retrying")
+        assert step_of(order, "charge_payment").undo_attempts == 1
+
     def test_resume_has_nothing_to_resume_when_a_compensation_has_failed(self, shop):
         order = failed(shop)
 
@@ -116,6 +179,21 @@ class TestPerson:
             "create_shipment": ("refused", ""),
         }
         assert not self.act(operations.skip, order, step="charge_payment")
+
+    def test_i8_a_saga_whose_compensation_was_skipped_says_so_to_its_end(self, shop):
+        """I8: and nobody is told that the money went back."""
+        order = failed(shop)
+
+        self.act(operations.skip, order)
+        drive()
+
+        assert saga_of(order).last_error == "charge_payment: not undone, an operator skipped it"
+        assert money(order) == ("captured", 999)
+        assert not OutboxMessage.objects.filter(type="order.refunded.v1").exists()
+        notice = Notification.objects.get(order_id=order.pk)
+        body = texts.notice(notice, address="ann@example.org").body
+        assert "not been charged" not in body
+        assert "refunded" not in body
 
     def test_resolve_writes_down_what_a_person_found_out(self, shop):
         order = failed(shop, "lost")

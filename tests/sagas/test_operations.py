@@ -6,6 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from orders.cancellation import request_cancel
 from outbox.models import OperatorAct, OutboxMessage
 from sagas import operations
 from sagas.exceptions import VerbRefused
@@ -59,6 +60,23 @@ class TestRetryAndResume:
 
         assert acts() == ["retry"]
         assert message_of(order).due_at <= timezone.now()
+
+    def test_retry_gives_a_waiting_step_all_its_attempts_and_all_its_time(self, shop, act):
+        order = shop.up_to("charge_payment")
+        shop.provider.always("charge", "unavailable")
+        for _ in range(7):
+            deliver(CHARGE)
+            time_passes()
+        OutboxMessage.objects.filter(state="open").update(due_at=timezone.now() + timedelta(hours=1))
+        assert step_of(order, "charge_payment").attempts == 7
+
+        assert act("retry", order)
+        row = step_of(order, "charge_payment")
+        assert (row.attempts, row.started_at) == (0, None)
+        deliver(CHARGE)
+
+        assert steps(order)["charge_payment"] == ("retrying", "")
+        assert step_of(order, "charge_payment").attempts == 1
 
     @pytest.mark.parametrize("verb", ["retry", "resume"])
     def test_a_saga_that_needs_attention_goes_on_where_it_stopped(self, shop, act, verb):
@@ -143,6 +161,24 @@ class TestCompensateAndCancel:
 
         assert outcome(order) == ("rejected", "operator", "compensated")
         assert shop.provider.order == ["charge", "refund"]
+
+    def test_an_order_that_its_customer_had_cancelled_before_ends_cancelled(self, shop, act):
+        order = attended(shop)
+        request_cancel(order.pk)
+
+        assert act("compensate", order)
+        drive()
+
+        assert outcome(order) == ("cancelled", "customer", "compensated")
+
+    def test_a_cancel_after_an_operators_compensate_changes_nothing(self, shop, act):
+        order = shop.up_to("create_shipment")
+        act("compensate", order)
+
+        request_cancel(order.pk)
+        drive()
+
+        assert outcome(order) == ("rejected", "operator", "compensated")
 
     def test_i13_compensate_asks_first_about_what_is_unknown(self, shop, act):
         """I13"""

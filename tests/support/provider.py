@@ -33,6 +33,7 @@ class Provider:
     ledger: dict[tuple[str, str], Any] = field(default_factory=dict)
     _next: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     _always: dict[str, str] = field(default_factory=dict)
+    _refused: set[tuple[str, str]] = field(default_factory=set)
     # Runs before each call of an operation, in the call's thread.
     before: dict[str, Callable[[], None]] = field(default_factory=dict)
 
@@ -44,6 +45,10 @@ class Provider:
 
     def always(self, operation: str, mood: str = "ok") -> None:
         self._always[operation] = mood
+
+    def remembers_refusal(self, operation: str, key: str) -> None:
+        """Whoever asks for it, or about it, under this key is refused for ever, as real providers do."""
+        self._refused.add((operation, key))
 
     def happened(self, operation: str) -> list[str]:
         """The keys under which an operation happened."""
@@ -112,7 +117,7 @@ class Provider:
 
     def _do(self, operation: str, key: str, receipt: Callable[[str], Any]) -> Any:
         mood = self._mood(operation, key)
-        if mood == "refuse":
+        if mood == "refuse" or (operation, key) in self._refused:
             raise Refused("no_luck")
         if mood == "unavailable":
             raise Unavailable("503")
@@ -129,6 +134,8 @@ class Provider:
             raise Unavailable("503")
         if mood == "lost":
             raise OutcomeUnknown("timed out")
+        if (operation, key) in self._refused:
+            raise Refused("no_luck")
         return self.ledger.get((operation, key))
 
 
