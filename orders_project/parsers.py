@@ -2,6 +2,7 @@
 
 Guarantee: what a view sees is UTF-8 JSON of at most `REQUEST_BODY_MAX_BYTES` and `REQUEST_JSON_MAX_DEPTH`, with unique
 keys, finite numbers and texts free of control characters and lone surrogates; everything else is a 4xx.
+A body that arrived shorter than its Content-Length is a 400 even where what arrived happens to be JSON.
 It does not guarantee any shape: serializers do.
 """
 
@@ -35,10 +36,13 @@ class StrictJSONParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
-        context = parser_context or {}
-        if request := context.get("request"):
-            _check_encoding(request.META.get("HTTP_CONTENT_ENCODING", ""), media_type or "")
-        return loads(_read(stream))
+        request = (parser_context or {}).get("request")
+        if request is None:
+            return loads(_read(stream))
+        _check_encoding(request.META.get("HTTP_CONTENT_ENCODING", ""), media_type or "")
+        body = _read(stream)
+        _check_length(body, request.META.get("CONTENT_LENGTH") or "")
+        return loads(body)
 
 
 def loads(body: bytes) -> Any:
@@ -57,6 +61,12 @@ def _read(stream: IO[Any]) -> bytes:
     if len(body) > limit:
         raise BodyTooLarge(f"The body is larger than {limit} bytes.")
     return body
+
+
+def _check_length(body: bytes, announced: str) -> None:
+    """A client that is cut off sends less than it announced: half an order is not the order it meant."""
+    if announced.isdecimal() and len(body) < int(announced):
+        raise MalformedRequest("The body ended before its Content-Length.")
 
 
 def _check_encoding(content_encoding: str, media_type: str) -> None:
@@ -86,7 +96,8 @@ def _decode(body: bytes) -> Any:
 
 def _reason(error: ValueError) -> str:
     if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg.lower()} at line {error.lineno}, column {error.colno}"
+        # Some of Python's messages end in the word that comes next.
+        return f"{error.msg.lower().removesuffix(' at')} at line {error.lineno}, column {error.colno}"
     return "a number has too many digits"
 
 

@@ -13,6 +13,7 @@ from rest_framework.exceptions import APIException, ParseError, UnsupportedMedia
 
 from orders_project.parsers import StrictJSONParser, loads
 from orders_project.problem_details import Problem
+from orders_project.problem_sources import MalformedRequest
 
 
 def parse(body: bytes, *, media_type="application/json", content_encoding="") -> object:
@@ -93,6 +94,27 @@ def test_a_body_that_ends_too_early_is_a_400():
     with pytest.raises(APIException) as caught:
         StrictJSONParser().parse(Broken())
     assert caught.value.status_code == 400
+
+
+def parse_announced(body: bytes, announced: str) -> object:
+    request = SimpleNamespace(META={"CONTENT_LENGTH": announced})
+    return StrictJSONParser().parse(io.BytesIO(body), "application/json", {"request": request})
+
+
+@pytest.mark.parametrize("announced", ["14", "100"])
+def test_json_that_arrived_short_of_its_length_is_never_taken_for_the_whole(announced: str):
+    with pytest.raises(MalformedRequest, match="Content-Length"):
+        parse_announced(b'{"a": [1, 2]}', announced)
+
+
+@pytest.mark.parametrize("announced", ["13", ""])
+def test_json_of_its_announced_length_or_of_none_is_read(announced: str):
+    assert parse_announced(b'{"a": [1, 2]}', announced) == {"a": [1, 2]}
+
+
+@pytest.mark.parametrize("body", [b'{"a": "\n"}', b'{"a": "', b"{", b"\x00"])
+def test_a_refusal_of_json_says_no_word_twice(body: bytes):
+    assert " at at " not in str(refusal(body).detail)
 
 
 @pytest.mark.parametrize("media_type", ["application/json; charset=latin-1", 'application/json; charset="utf-16"'])

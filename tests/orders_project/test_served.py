@@ -24,6 +24,18 @@ def exchange(base_url: str, raw: bytes) -> tuple[int, dict[str, str], bytes]:
     return int(status.split()[1]), headers, body
 
 
+def cut_off(base_url: str, raw: bytes) -> bytes:
+    """The answer to a client that stops sending after these bytes."""
+    url = urlsplit(base_url)
+    with socket.create_connection((url.hostname, url.port), timeout=PATIENCE_SECONDS) as connection:
+        connection.sendall(raw)
+        connection.shutdown(socket.SHUT_WR)
+        received = b""
+        while chunk := connection.recv(65_536):
+            received += chunk
+    return received
+
+
 def request(token: str, *headers: str) -> bytes:
     lines = ["POST /orders HTTP/1.1", "Host: localhost", f"Authorization: Token {token}", "Connection: close"]
     return ("\r\n".join([*lines, "Content-Type: application/json", *headers]) + "\r\n\r\n").encode()
@@ -40,6 +52,7 @@ def test_the_edge_holds_behind_gunicorn(web):
     _refuses_a_body_of_unknown_length(web.base_url, token)
     _refuses_an_oversize_body_without_reading_it(web.base_url, token)
     _reads_a_body_that_ends_early_as_malformed(web.base_url, token)
+    _takes_no_order_from_half_a_body_that_is_json_too(web.base_url, token)
     _takes_an_order_and_counts_it_over_both_processes(web)
 
 
@@ -56,13 +69,15 @@ def _refuses_an_oversize_body_without_reading_it(base_url: str, token: str) -> N
 
 
 def _reads_a_body_that_ends_early_as_malformed(base_url: str, token: str) -> None:
-    url = urlsplit(base_url)
-    with socket.create_connection((url.hostname, url.port), timeout=PATIENCE_SECONDS) as connection:
-        connection.sendall(request(token, "Content-Length: 100") + b'{"sku"')
-        connection.shutdown(socket.SHUT_WR)
-        answer = connection.recv(65_536)
+    answer = cut_off(base_url, request(token, "Content-Length: 100") + b'{"sku"')
     assert b" 400 " in answer.partition(b"\r\n")[0]
     assert MEDIA_TYPE.encode() in answer
+
+
+def _takes_no_order_from_half_a_body_that_is_json_too(base_url: str, token: str) -> None:
+    answer = cut_off(base_url, request(token, "Content-Length: 100") + b'{"sku": "WIDGET", "quantity": 1}')
+    assert b" 400 " in answer.partition(b"\r\n")[0]
+    assert b"/problems/malformed-request" in answer
 
 
 def _takes_an_order_and_counts_it_over_both_processes(web) -> None:
