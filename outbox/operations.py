@@ -3,8 +3,9 @@
 Each act of a person leaves an OperatorAct in the same transaction. A second click finds it done and changes nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from itertools import count
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +13,6 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db import connection, models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from . import claim, failure, routing, wakeup
 from .conf import conf
@@ -153,30 +153,59 @@ def bury_spent() -> int:
     return len(messages)
 
 
-def purge(*, older_than: timedelta | None = None, batch_size: int = PURGE_BATCH_SIZE, dry_run: bool = False) -> int:
-    """Deletes done and skipped messages that ended longer ago than that; returns how many (I14)."""
-    ended_before = timezone.now() - (older_than or timedelta(days=conf().retention_days))
+def purge(
+    *,
+    older_than: timedelta | None = None,
+    batch_size: int = PURGE_BATCH_SIZE,
+    batches: int | None = None,
+    dry_run: bool = False,
+) -> int:
+    """Deletes done and skipped messages that ended longer ago than that, at most so many batches (I14).
+
+    Returns how many.
+    """
+    ended_before = _database_time_before(older_than or timedelta(days=conf().retention_days))
     if dry_run:
         ended = OutboxMessage.objects.filter(state__in=["done", "skipped"], finished_at__lt=ended_before)
         return ended.count()
-    total = 0
-    while deleted := OutboxMessage.objects.all().purge_batch(ended_before=ended_before, limit=batch_size):
-        total += deleted
-    return total
+    rows = OutboxMessage.objects.all()
+    return _in_batches(lambda: rows.purge_batch(ended_before=ended_before, limit=batch_size), batches)
 
 
 def purge_inbox(
-    *, older_than: timedelta | None = None, batch_size: int = PURGE_BATCH_SIZE, dry_run: bool = False
+    *,
+    older_than: timedelta | None = None,
+    batch_size: int = PURGE_BATCH_SIZE,
+    batches: int | None = None,
+    dry_run: bool = False,
 ) -> int:
-    """Deletes inbox rows received longer ago than that; returns how many. Longer than any redelivery (I5, I14)."""
-    received_before = timezone.now() - (older_than or timedelta(days=conf().inbox_retention_days))
+    """Deletes inbox rows received longer ago than that, at most so many batches; returns how many.
+
+    Longer than any redelivery (I5, I14).
+    """
+    received_before = _database_time_before(older_than or timedelta(days=conf().inbox_retention_days))
     old = InboxMessage.objects.filter(received_at__lt=received_before)
     if dry_run:
         return old.count()
+    return _in_batches(lambda: _delete_inbox_batch(received_before, batch_size), batches)
+
+
+def _in_batches(delete: Callable[[], int], most: int | None) -> int:
     total = 0
-    while deleted := _delete_inbox_batch(received_before, batch_size):
+    for _ in count() if most is None else range(most):
+        deleted = delete()
         total += deleted
+        if deleted == 0:
+            break
     return total
+
+
+def _database_time_before(age: timedelta) -> datetime:
+    """That long ago by the database's clock: a host whose clock is ahead must not delete what is young (F6)."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT statement_timestamp() - make_interval(secs => %s)", [age.total_seconds()])
+        moment: datetime = cursor.fetchone()[0]
+    return moment
 
 
 def _delete_inbox_batch(received_before: datetime, limit: int) -> int:

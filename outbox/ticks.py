@@ -5,6 +5,9 @@ from datetime import timedelta
 from . import heartbeat, operations, relay
 from .periodic import tick
 
+# A tick takes seconds, so that it holds up no sweep and ends within a worker's time limit; the next one goes on.
+PURGE_BATCHES = 200
+
 
 @tick("outbox.relay", every=timedelta(milliseconds=500))
 def relay_due() -> int:
@@ -21,8 +24,8 @@ def bury_spent() -> int:
     return operations.bury_spent()
 
 
-@tick("outbox.purge", every=timedelta(minutes=10))
+@tick("outbox.purge", every=timedelta(minutes=1))
 def purge() -> None:
-    operations.purge()
-    operations.purge_inbox()
+    operations.purge(batches=PURGE_BATCHES)
+    operations.purge_inbox(batches=PURGE_BATCHES)
     heartbeat.forget_silent()

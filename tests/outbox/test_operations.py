@@ -1,6 +1,6 @@
 """Operator verbs and upkeep: what each changes, what it leaves alone, and that a second click finds it done."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -9,7 +9,7 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from outbox import consumer, operations
-from outbox.models import OperatorAct, OutboxMessage
+from outbox.models import InboxMessage, OperatorAct, OutboxMessage
 from outbox.publisher import Command, publish_commands
 from tests.support.told import CONSUMER, claim, make_due, row, states, tell, waits_seconds
 
@@ -263,3 +263,20 @@ class TestPurge:
         operations.purge(older_than=timedelta(seconds=-60))
 
         assert states() == {"open": "open", "dead": "dead"}
+
+    def test_i14_f6_a_host_whose_clock_is_ahead_purges_nothing_young(self, monkeypatch):
+        """I14, F6: ages are told by the database's clock alone."""
+        tell("young")
+        consumer.deliver(CONSUMER)
+        ahead = datetime.now(UTC) + timedelta(days=20)
+        monkeypatch.setattr("django.utils.timezone.now", lambda: ahead)
+
+        assert (operations.purge(), operations.purge_inbox()) == (0, 0)
+
+        assert (states(), InboxMessage.objects.count()) == ({"young": "done"}, 1)
+
+    def test_a_purge_of_so_many_batches_leaves_the_rest_to_the_next(self):
+        for text in "abcde":
+            ended(text)
+
+        assert [operations.purge(batch_size=2, batches=2) for _ in range(3)] == [4, 1, 0]
