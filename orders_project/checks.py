@@ -50,9 +50,11 @@ def check_times(app_configs: object, **_: Any) -> list[CheckMessage]:
     conf = outbox_conf()
     shortest_claim = min(conf.claim_seconds, conf.remote_claim_seconds)
     return [
-        *_below_claim("DATABASE_STATEMENT_TIMEOUT_SECONDS", shortest_claim, error_id="E002"),
-        *_below_claim("DATABASE_LOCK_TIMEOUT_SECONDS", shortest_claim, error_id="E003"),
-        *_below_claim("DATABASE_IDLE_IN_TRANSACTION_TIMEOUT_SECONDS", shortest_claim, error_id="E004"),
+        *_below("DATABASE_STATEMENT_TIMEOUT_SECONDS", shortest_claim, error_id="E002"),
+        *_below("DATABASE_LOCK_TIMEOUT_SECONDS", shortest_claim, error_id="E003"),
+        *_below("DATABASE_IDLE_IN_TRANSACTION_TIMEOUT_SECONDS", shortest_claim, error_id="E004"),
+        *_below("CELERY_TASK_SOFT_TIME_LIMIT", settings.CELERY_TASK_TIME_LIMIT, error_id="E010"),
+        *_below("CELERY_TASK_TIME_LIMIT", conf.claim_seconds, error_id="E010"),
         *_retentions(conf),
         *_backoff(conf),
     ]
@@ -111,11 +113,11 @@ def _unknown_keys(group: str, conf: type) -> Iterator[CheckMessage]:
             yield _error(f"{group} has an unknown key {key}.", "E001", hint=hint)
 
 
-def _below_claim(name: str, claim_seconds: float, *, error_id: str) -> Iterator[CheckMessage]:
+def _below(name: str, within: float, *, error_id: str) -> Iterator[CheckMessage]:
     seconds = getattr(settings, name)
-    if not 0 < seconds < claim_seconds:
-        text = f"{name} must be above 0 and below the shortest claim ({claim_seconds:g} s), not {seconds:g}."
-        yield _error(text, error_id, hint="A worker that hangs in a transaction must let go before its claim ends.")
+    if not 0 < seconds < within:
+        text = f"{name} must be above 0 and below {within:g} s, not {seconds:g}."
+        yield _error(text, error_id, hint="A worker that hangs must let go before its claim ends.")
 
 
 def _retentions(conf: OutboxConf) -> Iterator[CheckMessage]:

@@ -50,6 +50,7 @@ def test_a_key_that_resembles_nothing_gets_the_list(settings):
         ("DATABASE_STATEMENT_TIMEOUT_SECONDS", "E002"),
         ("DATABASE_LOCK_TIMEOUT_SECONDS", "E003"),
         ("DATABASE_IDLE_IN_TRANSACTION_TIMEOUT_SECONDS", "E004"),
+        ("CELERY_TASK_SOFT_TIME_LIMIT", "E010"),
     ],
 )
 @pytest.mark.parametrize("seconds", [0, 15, 60])
@@ -58,10 +59,16 @@ def test_a_timeout_that_outlasts_a_claim_or_is_off_is_refused(settings, name, er
     assert errors() == [error]
 
 
+@pytest.mark.parametrize("seconds", [15, 60])
+def test_a_task_that_may_outlast_its_claim_is_refused(settings, seconds):
+    settings.CELERY_TASK_TIME_LIMIT = seconds
+    assert errors() == ["E010"]
+
+
 @pytest.mark.parametrize(
     ("group", "key", "value", "error"),
     [
-        ("OUTBOX", "CLAIM_SECONDS", 10.0, ["E002", "E004"]),
+        ("OUTBOX", "CLAIM_SECONDS", 10.0, ["E002", "E004", "E010"]),
         ("OUTBOX", "INBOX_RETENTION_DAYS", 7, ["E005"]),
         ("OUTBOX", "BACKOFF_BASE_SECONDS", 301.0, ["E006"]),
         ("OUTBOX", "BACKOFF_BASE_SECONDS", 0.0, ["E006"]),
