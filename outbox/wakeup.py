@@ -32,7 +32,8 @@ def after_commit(destinations: Collection[str]) -> None:
         collected.update(destinations)
         if all(routing.is_inside(name) for name in destinations):
             return
-    transaction.on_commit(_thread.wake)
+    # Robust: what was committed stands, and a request that cannot wake anybody must not answer that it failed.
+    transaction.on_commit(_thread.wake, robust=True)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import pytest
 from django.db import connection, transaction
 
 from outbox import consumer, wakeup
-from tests.support.told import CONSUMER, consuming, tell
+from tests.support.told import CONSUMER, consuming, states, tell
 
 
 @pytest.fixture
@@ -30,6 +30,16 @@ class TestAfterCommit:
             transaction.set_rollback(True)
 
         assert woken == []
+
+    def test_what_was_committed_stands_when_nobody_can_be_woken(self, ledger, monkeypatch):
+        def cannot():
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(wakeup._thread, "wake", cannot)
+
+        tell("a")
+
+        assert states() == {"a": "open"}
 
     def test_the_writing_transaction_itself_sends_no_notify(self, ledger, woken, django_assert_num_queries):
         """Inside it, NOTIFY takes a lock that serialises every commit of the database."""
