@@ -21,8 +21,9 @@ control_socket_disable = True
 accesslog = None
 errorlog = "-"
 
-# One connection per thread at most: a thread that waits for its twin's row holds one.
-os.environ.setdefault("DATABASE_POOL_MAX_SIZE", str(threads))
+# One connection per thread at most, for a thread that waits for its twin's row holds one; and the wake-up's own, which
+# its thread keeps (outbox.wakeup).
+os.environ.setdefault("DATABASE_POOL_MAX_SIZE", str(threads + 1))
 
 
 def child_exit(server: Any, worker: Any) -> None:
