@@ -196,6 +196,8 @@ class Relay:
                 self._listen()
                 while not heartbeat.stopping():
                     bell.ring_all()
+                    # Wake-ups that come meanwhile are one: many processes send hundreds in a second.
+                    heartbeat.wait(REST_SECONDS)
                     self._await_wakeup()
             except Exception as error:
                 log.warning("relay.trouble", error=failure.describe(error))
@@ -214,7 +216,7 @@ class Relay:
             cursor.execute(f"LISTEN {CHANNEL}")
 
     def _await_wakeup(self) -> None:
-        """Until a NOTIFY or the end of the poll interval, whichever comes first."""
+        """Until a NOTIFY, one that came before included, or the end of the poll interval, whichever comes first."""
         raw: psycopg.Connection = connection.connection
         for _ in raw.notifies(timeout=conf().poll_interval_ms / 1000, stop_after=1):
             for event in self._woken.values():
