@@ -1,0 +1,62 @@
+"""`manage.py breakers`: what it prints, what it does, and the operator act it leaves."""
+
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from outbox.models import OperatorAct
+from providers import selectors
+from providers.models import Breaker
+
+pytestmark = pytest.mark.django_db
+
+
+def run(*words: str) -> str:
+    out = StringIO()
+    call_command("breakers", *words, stdout=out)
+    return out.getvalue()
+
+
+def acts() -> list[tuple[str, str, str, str]]:
+    return list(OperatorAct.objects.values_list("verb", "target_type", "target_id", "reason").order_by("id"))
+
+
+def test_every_breaker_is_listed_one_that_never_failed_included():
+    Breaker.objects.create(provider="payments", state="open", retry_at="2030-01-01T00:00:00Z")
+    assert [line.split() for line in run("list").splitlines()] == [
+        ["payments", "open"],
+        ["shipping", "closed"],
+        ["notifications", "closed"],
+    ]
+    assert acts() == []
+
+
+def test_a_breaker_is_opened_and_closed_by_hand_and_each_leaves_an_operator_act():
+    assert run("open", "--provider", "shipping", "--seconds", "60", "--reason", "maintenance") == (
+        "shipping: open for 60 s.\n"
+    )
+    assert selectors.breaker_states()["shipping"] == "open"
+    assert run("close", "--provider", "shipping", "--reason", "they are back") == "shipping: closed.\n"
+    assert selectors.breaker_states()["shipping"] == "closed"
+    assert acts() == [
+        ("open", "breaker", "shipping", "maintenance"),
+        ("close", "breaker", "shipping", "they are back"),
+    ]
+    assert OperatorAct.objects.get(verb="open").detail == {"seconds": 60.0}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["open", "--provider", "shipping", "--reason", " "],
+        ["open", "--provider", "shipping", "--reason", "why", "--seconds", "0"],
+        ["open", "--provider", "shiping", "--reason", "a typo"],
+        ["close", "--provider", "shipping"],
+    ],
+)
+def test_what_is_misspelt_or_without_a_reason_changes_nothing(words):
+    with pytest.raises(CommandError):
+        run(*words)
+    assert selectors.breaker_states()["shipping"] == "closed"
+    assert acts() == []
