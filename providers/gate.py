@@ -3,7 +3,8 @@
 Guarantees: never more than `call_slots` calls under way, a hanging one included until its thread ends; none while the
 breaker is open; one over all processes when it is tried again. A call has its slot before its message is claimed, so
 nothing claimed waits for a slot. Call threads never touch the database.
-Does not guarantee a deadline: the caller waits as long as it chooses, then gives the call up.
+Does not guarantee a deadline: a call does not begin past it and can see it (`deadline`); the caller waits as long as it
+chooses, then gives the call up.
 """
 
 import contextvars
@@ -74,13 +75,11 @@ class Gate:
         if count and trial and not trial.started:
             self._leave_trial()
 
-    def submit(self, call: Callable[[], T], *, ends_at: float | None = None) -> Future[T]:
+    def submit(self, call: Callable[[], T], *, ends_at: float) -> Future[T]:
         """Runs `call` in a thread of its own, on a reserved slot that is free again when that thread ends.
 
         `ends_at` is the monotonic moment by which the attempt must be over: past it, the call does not begin.
         """
-        if ends_at is None:
-            ends_at = time.monotonic() + self.limits.total_deadline_seconds
         future: Future[T] = Future()
         future.set_running_or_notify_cancel()
         # A daemon per call, bounded by the slots: an executor's threads would be joined, and hang, at exit.

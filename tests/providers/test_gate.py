@@ -30,6 +30,10 @@ def hanging(gate):
     gone.set()
 
 
+def submit(gate: Gate, call):
+    return gate.submit(call, ends_at=time.monotonic() + 30)
+
+
 def row() -> Breaker:
     return Breaker.objects.get(provider="payments")
 
@@ -49,7 +53,7 @@ def test_no_more_calls_are_admitted_than_slots_are_free(gate):
 
 def test_a_call_returns_its_result_and_frees_its_slot(gate):
     assert gate.admit(1) == 1
-    assert gate.submit(lambda: 42).result(5) == 42
+    assert submit(gate, lambda: 42).result(5) == 42
     assert gate.admit(SLOTS + 1) == SLOTS
 
 
@@ -60,14 +64,13 @@ def test_a_call_that_raised_raises_for_whoever_waits_and_frees_its_slot(gate):
         raise Refused("card_declined")
 
     with pytest.raises(Refused, match="card_declined"):
-        gate.submit(refuse).result(5)
+        submit(gate, refuse).result(5)
     assert gate.admit(SLOTS + 1) == SLOTS
 
 
 def test_a_call_sees_how_much_time_its_attempt_has_left(gate):
-    assert gate.admit(2) == 2
+    assert gate.admit(1) == 1
     assert 0 < gate.submit(deadline.remaining, ends_at=time.monotonic() + 0.5).result(5) <= 0.5
-    assert 0 < gate.submit(deadline.remaining).result(5) <= gate.limits.total_deadline_seconds
     assert deadline.remaining() is None
 
 
@@ -86,7 +89,7 @@ def test_a_trial_whose_thread_could_not_start_is_left_to_the_next(gate, monkeypa
     assert gate.admit(SLOTS) == 1
     monkeypatch.setattr(threading.Thread, "start", lambda thread: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        gate.submit(lambda: "receipt")
+        submit(gate, lambda: "receipt")
     monkeypatch.undo()
     gate.release(1)
     assert row().state == BreakerState.OPEN
@@ -96,7 +99,7 @@ def test_a_trial_whose_thread_could_not_start_is_left_to_the_next(gate, monkeypa
 def test_only_a_call_that_stays_away_for_several_deadlines_counts_as_lost(gate, hanging, monkeypatch):
     """Threads that a slow mail server holds come back; ending the process for them would cut payments."""
     assert gate.admit(1) == 1
-    future = gate.submit(lambda: hanging.wait(30))
+    future = submit(gate, lambda: hanging.wait(30))
     gate.give_up(future)
     assert gate.overstayed() == 0
     much_later = time.monotonic() + 5 * gate.limits.total_deadline_seconds
@@ -109,7 +112,7 @@ def test_only_a_call_that_stays_away_for_several_deadlines_counts_as_lost(gate, 
 
 def test_a_call_given_up_keeps_its_slot_until_its_thread_ends(gate, hanging):
     assert gate.admit(1) == 1
-    future = gate.submit(lambda: hanging.wait(30))
+    future = submit(gate, lambda: hanging.wait(30))
     gate.give_up(future)
     assert gate.admit(SLOTS + 1) == SLOTS - 1
     gate.release(SLOTS - 1)
@@ -130,7 +133,7 @@ def wait_for(condition) -> None:
 
 def test_a_call_that_ended_while_it_was_given_up_does_not_count(gate):
     assert gate.admit(1) == 1
-    future = gate.submit(lambda: 1)
+    future = submit(gate, lambda: 1)
     future.result(5)
     gate.give_up(future)
     assert gate.overstayed() == 0
@@ -138,7 +141,7 @@ def test_a_call_that_ended_while_it_was_given_up_does_not_count(gate):
 
 def test_a_hanging_call_does_not_keep_the_process_from_ending(gate, hanging):
     assert gate.admit(1) == 1
-    gate.submit(lambda: hanging.wait(30))
+    submit(gate, lambda: hanging.wait(30))
     threads = [thread for thread in threading.enumerate() if thread.name == "call-payments"]
     assert [thread.daemon for thread in threads] == [True]
 
@@ -183,7 +186,7 @@ def test_a_trial_that_met_our_own_error_is_left_to_the_next(gate):
     gate.observe([Unavailable()] * 3)
     make_retry_due(gate)
     assert gate.admit(SLOTS) == 1
-    gate.submit(lambda: None).result(5)
+    submit(gate, lambda: None).result(5)
     gate.observe([TypeError("ours")])
     assert row().state == BreakerState.OPEN
     assert Gate("payments").admit(SLOTS) == 1
@@ -195,7 +198,7 @@ def test_a_call_that_would_end_its_thread_is_an_error_like_any_other(gate):
     def leave():
         raise SystemExit(3)
 
-    error = gate.submit(leave).exception(5)
+    error = submit(gate, leave).exception(5)
     assert isinstance(error, Exception)
     assert "SystemExit(3)" in str(error)
     assert gate.admit(SLOTS + 1) == SLOTS
@@ -235,7 +238,7 @@ def test_a_trial_that_succeeds_lets_everybody_in(gate):
     gate.observe([Unavailable()] * 3)
     make_retry_due(gate)
     assert gate.admit(SLOTS) == 1
-    gate.submit(lambda: "receipt").result(5)
+    submit(gate, lambda: "receipt").result(5)
     gate.observe(["receipt"])
     assert gate.admit(SLOTS) == SLOTS
     assert other.admit(SLOTS) == SLOTS
@@ -246,7 +249,7 @@ def test_a_trial_that_fails_keeps_everybody_out_for_longer(gate):
     gate.observe([Unavailable()] * 3)
     make_retry_due(gate)
     assert gate.admit(SLOTS) == 1
-    gate.submit(lambda: None).result(5)
+    submit(gate, lambda: None).result(5)
     gate.observe([OutcomeUnknown()])
     assert (row().state, row().trips) == (BreakerState.OPEN, 2)
     assert gate.admit(1) == 0
@@ -267,7 +270,7 @@ def test_a_late_answer_of_another_thread_does_not_decide_the_trial(gate):
     make_retry_due(gate)
     other = Gate("payments")  # a process with a call that began before
     assert gate.admit(SLOTS) == 1
-    gate.submit(lambda: "receipt").result(5)
+    submit(gate, lambda: "receipt").result(5)
     other.observe(["receipt"])
     assert row().state == BreakerState.HALF_OPEN
 
