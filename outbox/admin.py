@@ -1,6 +1,6 @@
 """Outbox, inbox, destinations, heartbeats and operator acts in the admin: read-only, with the operator's verbs."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -29,6 +29,7 @@ PAGES = {
     "message": "outbox_outboxmessage",
 }
 LISTS = {"reservation": "inventory_reservation"}
+ENDED = {OutboxMessage.State.DONE, OutboxMessage.State.SKIPPED}
 SAGA_PAGE = "A saga waits for this message, or did: use the saga's own verbs."
 
 
@@ -42,12 +43,30 @@ class RequeueForm(ReasonForm):
 
 def requeue(key: UUID, *, who: Person, reason: str, sent: bool) -> bool:
     _refuse_sagas(key, states=list(OutboxMessage.State))
-    return operations.requeue([key], who=who, reason=reason, sent=sent) > 0
+    return operations.requeue([key], who=who, reason=reason, sent=sent) > 0 or _done_before("requeue", key)
 
 
 def skip(key: UUID, *, who: Person, reason: str) -> bool:
     _refuse_sagas(key, states=[OutboxMessage.State.OPEN])
-    return operations.skip([key], who=who, reason=reason) > 0
+    return operations.skip([key], who=who, reason=reason) > 0 or _done_before("skip", key)
+
+
+def resume(name: str, *, who: Person, reason: str) -> bool:
+    if operations.resume_destination(name, who=who, reason=reason):
+        return True
+    if not selectors.acted("resume", "destination", name):
+        raise VerbRefused("not applicable: the destination is not paused.")
+    return False
+
+
+def _done_before(verb: str, key: UUID) -> bool:
+    """False: a second click. Raises VerbRefused when nobody did this, and there is nothing to do it to."""
+    state = OutboxMessage.objects.get(key=key).state
+    reached = state == {"requeue": OutboxMessage.State.OPEN, "skip": OutboxMessage.State.SKIPPED}[verb]
+    if reached and selectors.acted(verb, "outboxmessage", key):
+        return False
+    tick = "; tick the box to send it again" if verb == "requeue" and state in ENDED else ""
+    raise VerbRefused(f"not applicable: the message is {state}{tick}.")
 
 
 def _refuse_sagas(key: UUID, *, states: Sequence[str]) -> None:
@@ -125,6 +144,11 @@ class OutboxMessageAdmin(OperatorAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[OutboxMessage]:
         return selectors.with_readings(super().get_queryset(request))
+
+    def offered(self, row: OutboxMessage) -> Collection[str]:
+        requeue = row.state != OutboxMessage.State.OPEN and not row.order_free
+        skip = row.state == OutboxMessage.State.DEAD or (row.state == OutboxMessage.State.OPEN and not row.order_free)
+        return [name for name, possible in (("requeue", requeue), ("skip", skip)) if possible]
 
     @admin.display(description="reading")
     def reading(self, message: OutboxMessage) -> str:
@@ -212,7 +236,7 @@ class DestinationAdmin(OperatorAdmin):
             label="End the pause",
             permission="outbox.resume_destination",
             explanation="Ends the pause by hand: what is due is tried at once. It pauses again if it still fails.",
-            perform=operations.resume_destination,
+            perform=resume,
         ),
     )
 

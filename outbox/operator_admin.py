@@ -4,7 +4,7 @@ Guarantee: a verb runs only by POST with a CSRF token, by somebody who has its p
 a transaction of its own, which also holds its OperatorAct. A row that is already done changes nothing and leaves none.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -58,6 +58,14 @@ class Verb:
     refusals: tuple[type[Exception], ...] = (VerbRefused,)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Advice:
+    """What the page of a row that needs a person says above its buttons, and which of them stand out."""
+
+    sentence: str = ""
+    helpful: Collection[str] = ()
+
+
 @dataclass(kw_only=True)
 class Report:
     """What became of each row."""
@@ -88,13 +96,19 @@ class OperatorAdmin(ReadOnlyAdmin):
         return actions
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **options: Any) -> HttpResponse:
-        verbs = self._permitted(request) if self.is_operable(context["original"]) else []
-        context.update({"verbs": verbs, "list_address": _list_address(self)})
+        row = context["original"]
+        offered = self.offered(row)
+        verbs = [verb for verb in self._permitted(request) if verb.name in offered]
+        context.update({"verbs": verbs, "advice": self.advice(row), "list_address": _list_address(self)})
         return super().render_change_form(request, context, *args, **options)
 
-    def is_operable(self, row: Any) -> bool:
-        """Whether any verb could still change this row: if not, its page offers none."""
-        return True
+    def offered(self, row: Any) -> Collection[str]:
+        """The verbs that could change this row as it is: its page offers no other."""
+        return [verb.name for verb in self.verbs]
+
+    def advice(self, row: Any) -> Advice:
+        """Why this row needs a person, if it does, and the verbs that help."""
+        return Advice()
 
     def _permitted(self, request: HttpRequest) -> list[Verb]:
         return [verb for verb in self.verbs if request.user.has_perm(verb.permission)]
@@ -156,7 +170,7 @@ def _perform(verb: Verb, rows: Sequence[Any], request: HttpRequest, answers: Map
         try:
             changed = verb.perform(row.pk, who=request.user, **answers)
         except verb.refusals as refusal:
-            report.refused.append(f"{row}: {refusal}")
+            report.refused.append(f"{verb.label}: {row}: {refusal}")
         except OperationalError as error:
             report.refused.append(f"{row}: the database could not do it now, try again ({error}).")
         else:

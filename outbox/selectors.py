@@ -10,9 +10,10 @@ from django.db.models import Case, CharField, Exists, F, OuterRef, Q, QuerySet, 
 from django.db.models.functions import Now
 
 from . import routing
-from .models import Destination, InboxMessage, OutboxMessage
+from .models import Destination, InboxMessage, OperatorAct, OutboxMessage
 
-# Index outbox_open and outbox_dead: only unfinished rows are read.
+# Index outbox_open and outbox_dead: only unfinished rows are read. A pause ends for a look at its breaker and begins
+# again at the next ring: what ended within two seconds is still called paused, so that the word does not flicker.
 STATUS = """
 SELECT m.destination,
        count(*) FILTER (WHERE m.state = 'open') AS open,
@@ -21,7 +22,7 @@ SELECT m.destination,
        count(*) FILTER (WHERE m.state = 'dead') AS dead,
        coalesce(extract(epoch FROM statement_timestamp() - min(m.created_at) FILTER (
            WHERE m.state = 'open' AND (m.scheduled_for IS NULL OR m.scheduled_for <= statement_timestamp()))), 0),
-       max(d.pause_reason) FILTER (WHERE d.paused_until > statement_timestamp())
+       max(d.pause_reason) FILTER (WHERE d.paused_until > statement_timestamp() - interval '2 seconds')
 FROM outbox_outboxmessage m LEFT JOIN outbox_destination d ON d.name = m.destination
 WHERE m.state IN ('open', 'dead')
 GROUP BY m.destination ORDER BY m.destination
@@ -139,6 +140,11 @@ def destinations() -> list[str]:
     inside = {destination.name for destination in routing.all_inside()}
     outside = {destination.name for destination in routing.all_outside()}
     return sorted(inside | outside | set(Destination.objects.values_list("name", flat=True)))
+
+
+def acted(verb: str, target_type: str, target_id: object) -> bool:
+    """Whether a person did this to that before: only then a second click is "already done"."""
+    return OperatorAct.objects.filter(verb=verb, target_type=target_type, target_id=str(target_id)).exists()
 
 
 def inbox_consumers() -> list[str]:

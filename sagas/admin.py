@@ -1,6 +1,7 @@
 """Sagas in the admin: read-only, their steps drawn, with the operator's verbs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -11,10 +12,10 @@ from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
-from outbox.operator_admin import OperatorAdmin, ReasonForm, Verb
+from outbox.operator_admin import Advice, OperatorAdmin, ReasonForm, Verb
 from outbox.read_only_admin import acts_link, joined, list_link, page_link, pretty_json, short
 
-from . import operations, selectors
+from . import selectors, verbs
 from .exceptions import SagaError
 from .models import Saga
 
@@ -46,13 +47,13 @@ class ResolveForm(ReasonForm):
         return {"reason": self.cleaned_data["reason"], "happened": self.cleaned_data["reference"] or None}
 
 
-def _verb(perform: Callable[..., bool], label: str, explanation: str, **options: Any) -> Verb:
+def _verb(name: str, label: str, explanation: str, **options: Any) -> Verb:
     return Verb(
-        name=perform.__name__,
+        name=name,
         label=label,
         permission=PERMISSION,
         explanation=explanation,
-        perform=perform,
+        perform=partial(verbs.perform, name),
         refusals=(SagaError,),
         **options,
     )
@@ -86,15 +87,13 @@ class SagaAdmin(OperatorAdmin):
         ("Data", {"fields": ("masked_data", "data_version", "id")}),
     )
     verbs = (
-        _verb(operations.retry, "Retry", "Tries the current step again now, with all its attempts."),
-        _verb(operations.resume, "Resume", "Goes on where it stopped, with a new deadline and the attempts left."),
+        _verb("retry", "Retry", "Tries the current step again now, with all its attempts."),
+        _verb("resume", "Resume", "Goes on where it stopped, with a new deadline and the attempts left."),
+        _verb("skip", "Skip the step", "Goes on as if the current step, or its compensation, needed no doing."),
+        _verb("compensate", "Compensate", "Turns back: undoes what was done. There is no way forward after."),
+        _verb("cancel", "Cancel", "Cancels as the customer would: it turns back before its next step."),
         _verb(
-            operations.skip, "Skip the step", "Goes on as if the current step, or its compensation, needed no doing."
-        ),
-        _verb(operations.compensate, "Compensate", "Turns back: undoes what was done. There is no way forward after."),
-        _verb(operations.cancel, "Cancel", "Cancels as the customer would: it turns back before its next step."),
-        _verb(
-            operations.resolve,
+            "resolve",
             "Resolve",
             "Says what became of a step whose outcome is unknown. Look it up at the provider first.",
             form=ResolveForm,
@@ -105,8 +104,12 @@ class SagaAdmin(OperatorAdmin):
     def search(self, words: Sequence[str]) -> Q:
         return selectors.by_any_id([identity for word in words if (identity := _uuid(word))])
 
-    def is_operable(self, row: Saga) -> bool:
-        return row.is_live
+    def offered(self, row: Saga) -> Collection[str]:
+        return verbs.guide(row).offered
+
+    def advice(self, row: Saga) -> Advice:
+        guidance = verbs.guide(row)
+        return Advice(sentence=guidance.sentence, helpful=guidance.helpful)
 
     @admin.display(description="subject (order)")
     def subject(self, saga: Saga) -> SafeString | str:

@@ -4,7 +4,8 @@ SagaError
 ├── UnknownDefinition   a saga whose name or version this code does not know
 ├── StaleSaga           a guarded UPDATE found another state than the one it was computed from
 └── VerbRefused         an operator's verb that the saga's state does not allow
-    └── SagaMoves       the saga takes steps faster than it can be locked: try again
+    ├── SagaMoves       the saga takes steps faster than it can be locked: try again
+    └── NotApplicable   a verb that found nothing to do, and that nobody had done before
 """
 
 
@@ -22,6 +23,10 @@ class StaleSaga(SagaError):
 
 class VerbRefused(SagaError):
     """The saga's state does not allow this verb."""
+
+
+class NotApplicable(VerbRefused):
+    """There is nothing that this verb could do, and nobody has done it before."""
 
 
 class SagaMoves(VerbRefused):

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from . import selectors
+from . import selectors, verbs
 from .models import Saga
 from .selectors import Run, StepReading
 
@@ -67,12 +67,17 @@ def _line(step: StepReading, does: str, run: Run) -> str:
 def _clock(saga: Saga) -> str:
     waiting = selectors.waits_for(saga)
     if waiting is None:
-        return "Waits for a person." if saga.is_live else "Waits for nothing: it has ended."
+        return _person(saga) if saga.is_live else "Waits for nothing: it has ended."
     error = f", last error: {waiting.last_error}" if waiting.last_error else ""
     return (
         f"Waits for message {waiting.message_id} at {waiting.destination}: {waiting.reading.replace('_', ' ')}"
         f" ({_time(waiting.due_at)}), {waiting.attempts} attempts{error}"
     )
+
+
+def _person(saga: Saga) -> str:
+    helpful = verbs.guide(saga).helpful
+    return f"Waits for a person: {' or '.join(helpful)}." if helpful else "Waits for a person."
 
 
 def _time(moment: datetime | None) -> str:

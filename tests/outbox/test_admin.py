@@ -151,6 +151,22 @@ class TestVerbs:
             assert staff.said(answer)[0].startswith(expected)
         assert OperatorAct.objects.count() == 1
 
+    def test_what_nobody_did_is_not_called_done(self, root, ledger):
+        told.tell("a")
+        key = told.row("a").key
+        [message] = staff.click(root, MESSAGES, "requeue", key, reason="x").context["messages"]
+        assert (message.level_tag, str(message).split(": ")[-2:]) == (
+            "error", ["not applicable", "the message is open."],
+        )  # fmt: skip
+        consumer.deliver(told.CONSUMER)
+        for verb, expected in (("requeue", "the message is done; tick the box"), ("skip", "the message is done.")):
+            assert f"not applicable: {expected}" in staff.said(staff.click(root, MESSAGES, verb, key, reason="x"))[0]
+        Destination.objects.create(name="well")
+        said = staff.said(staff.click(root, "outbox/destination", "resume", "well", reason="x"))
+        assert said == ["End the pause: well: not applicable: the destination is not paused."]
+        assert told.row("a").state == "done"
+        assert OperatorAct.objects.count() == 0
+
     def test_a_second_click_is_told_though_the_lists_filter_hides_the_row(self, root, ledger):
         row = dead("a")
         for _ in range(2):

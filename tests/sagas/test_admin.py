@@ -94,7 +94,27 @@ class TestPages:
         ended = saga_of(shop.driven())
         live = saga_of(shop.started())
         offered = [root.get(f"/admin/{SAGAS}/{saga.pk}/change/").content.decode() for saga in (ended, live)]
-        assert [page.count('name="from_page"') for page in offered] == [0, 6]
+        assert [page.count('name="from_page"') for page in offered] == [0, 3]
+
+    def test_a_page_offers_only_what_can_be_done_and_says_what_helps(self, root, shop: Shop):
+        unknown = saga_of(_unknown_charge(shop))
+        assert _offered(root, unknown.pk) == ["retry", "compensate", "cancel", "resolve"]
+        moving = saga_of(shop.up_to("create_shipment"))
+        assert _offered(root, moving.pk) == ["skip", "compensate", "cancel"]
+        stuck = saga_of(needing_attention(shop))
+        assert _offered(root, stuck.pk) == ["retry", "resume", "skip", "compensate", "cancel"]
+        page = root.get(f"/admin/{SAGAS}/{stuck.pk}/change/").content.decode()
+        assert "Needs attention because of charge_payment: 503: resume or compensate." in page
+        assert page.count('class="button default"') == 2
+
+    def test_a_verb_on_a_saga_that_has_ended_is_an_error_and_leaves_no_act(self, root, shop: Shop):
+        order = shop.driven()
+        answer = staff.click(root, SAGAS, "compensate", saga_of(order).pk, reason="x")
+        [message] = answer.context["messages"]
+        assert message.level_tag == "error"
+        assert str(message).endswith("not applicable: the saga is completed.")
+        assert outcome(order)[0] == "confirmed"
+        assert acts() == []
 
     def test_stuck_shows_those_that_need_a_look(self, root, shop: Shop):
         shop.driven()
@@ -209,6 +229,11 @@ class TestVerbs:
         saga.refresh_from_db()
         assert (saga.cancel_requested_at, saga.current_step, acts()) == (None, "create_shipment", [])
         assert "from_page" not in client.get(f"/admin/{SAGAS}/{saga.pk}/change/").content.decode()
+
+
+def _offered(client: Client, saga_id: Any) -> list[str]:
+    page = client.get(f"/admin/{SAGAS}/{saga_id}/change/")
+    return [verb.name for verb in page.context["verbs"]]
 
 
 def _unknown_charge(shop: Shop) -> Any:

@@ -35,12 +35,13 @@ class TestReading:
         ended, moving = shop.driven(), shop.started()
         Saga.objects.filter(subject_id=moving.pk).update(last_error="charge_payment: 503")
 
-        ids = [line.split()[0] for line in run("sagas", "list").splitlines()]
+        head, *ids = [line.split()[0] for line in run("sagas", "list").splitlines()]
+        assert head == "saga"
         assert ids == [str(saga_of(moving).pk), str(saga_of(ended).pk)]
         assert str(saga_of(ended).pk) in run("sagas", "list", "--status", "completed")
-        assert run("sagas", "list", "--stuck").split()[0] == str(saga_of(moving).pk)
+        assert run("sagas", "list", "--stuck").splitlines()[1].split()[0] == str(saga_of(moving).pk)
         assert run("sagas", "list", "--status", "compensated") == "No saga matches.\n"
-        assert len(run("sagas", "list", "--limit", "1").splitlines()) == 1
+        assert len(run("sagas", "list", "--limit", "1").splitlines()) == 2
 
     def test_list_and_show_speak_json(self, shop: Shop):
         order = shop.up_to("charge_payment")
@@ -86,6 +87,25 @@ class TestVerbs:
         assert outcome(order) == ("cancelled", "customer", "compensated")
         act = OperatorAct.objects.get()
         assert (act.who, act.verb, act.reason, act.target_id) == (None, "cancel", "called us", str(saga_of(order).pk))
+
+    @pytest.mark.parametrize("verb", ["retry", "resume", "skip", "compensate", "cancel", "resolve"])
+    def test_a_verb_on_a_saga_that_has_ended_is_not_applicable_and_does_not_claim_to_be_done(self, shop: Shop, verb):
+        order = shop.driven()
+        more = ["--nothing-happened"] if verb == "resolve" else []
+        assert fails("sagas", verb, order.pk, "--reason", "x", *more) == (
+            1, f"{verb}: not applicable: the saga is completed.",
+        )  # fmt: skip
+        assert outcome(order)[0] == "confirmed"
+        assert OperatorAct.objects.count() == 0
+
+    def test_a_verb_that_finds_nothing_to_do_on_a_moving_saga_says_why(self, shop: Shop):
+        order = shop.up_to("create_shipment")
+        assert fails("sagas", "resume", order.pk, "--reason", "x") == (
+            1, "resume: not applicable: the saga is running at create_shipment.",
+        )  # fmt: skip
+        assert "due, or under way" in fails("sagas", "retry", order.pk, "--reason", "x")[1]
+        run("sagas", "cancel", order.pk, "--reason", "x")
+        assert "its cancel is asked for already" in fails("sagas", "compensate", order.pk, "--reason", "x")[1]
 
     @pytest.mark.parametrize("verb", ["retry", "resume", "skip", "compensate", "cancel"])
     def test_every_verb_wants_a_reason(self, shop: Shop, verb):

@@ -1,31 +1,33 @@
-"""`manage.py sagas …`: what operators see and do from a shell; thin over sagas.selectors and sagas.operations.
+"""`manage.py sagas …`: what operators see and do from a shell; thin over sagas.selectors and sagas.verbs.
 
-Exit codes: 0 done, or already done; 1 refused, not found, or live sagas that this code does not know; 2 misuse.
+Exit codes: 0 done, or already done before; 1 not applicable, refused, not found, or live sagas that this code does not
+know; 2 misuse.
 """
 
 import json
 from argparse import ArgumentParser
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
 from django.core.serializers.json import DjangoJSONEncoder
 
-from sagas import definition, operations, selectors
-from sagas.exceptions import SagaError
+from sagas import definition, selectors, verbs
+from sagas.exceptions import NotApplicable, SagaError
 from sagas.models import Saga
 from sagas.serializers import SagaDetailSerializer, SagaSerializer
 from sagas.steps_table import table
 
-VERBS: Mapping[str, tuple[Callable[..., bool], str]] = {
-    "retry": (operations.retry, "try the current step again now, with all its attempts"),
-    "resume": (operations.resume, "go on where it stopped, with a new deadline and the attempts left"),
-    "skip": (operations.skip, "go on as if the current step, or its compensation, needed no doing"),
-    "compensate": (operations.compensate, "turn back: undo what was done"),
-    "cancel": (operations.cancel, "cancel as the customer would"),
-    "resolve": (operations.resolve, "say what became of a step whose outcome is unknown"),
+VERBS: Mapping[str, str] = {
+    "retry": "try the current step again now, with all its attempts",
+    "resume": "go on where it stopped, with a new deadline and the attempts left",
+    "skip": "go on as if the current step, or its compensation, needed no doing",
+    "compensate": "turn back: undo what was done",
+    "cancel": "cancel as the customer would",
+    "resolve": "say what became of a step whose outcome is unknown",
 }
+LINE = "{id:<36}  {name:<15} {status:<15} {direction:<9} {step:<16} {started:<19}  {said}"
 
 
 class Command(BaseCommand):
@@ -43,7 +45,7 @@ class Command(BaseCommand):
         showing.add_argument("id", type=UUID)
         showing.add_argument("--json", action="store_true", help="one JSON object")
         actions.add_parser("check", help="exit code 1 when live sagas are unknown to this code")
-        for name, (_, text) in VERBS.items():
+        for name, text in VERBS.items():
             verb = actions.add_parser(name, help=text)
             verb.add_argument("id", type=UUID)
             verb.add_argument("--reason", required=True, help="why; stands in the operator act")
@@ -70,11 +72,20 @@ class Command(BaseCommand):
             return
         if not rows:
             self.stdout.write("No saga matches.")
-        for saga in rows:
-            self.stdout.write(
-                f"{saga.pk}  {saga.name:<15} {saga.status:<15} {saga.direction:<8} {saga.current_step:<16}"
-                f" {saga.started_at:%Y-%m-%d %H:%M:%S}  {saga.last_error or saga.reason}".rstrip()
+            return
+        self.stdout.write(
+            LINE.format(
+                id="saga",
+                name="name",
+                status="status",
+                direction="direction",
+                step="at",
+                started="started (UTC)",
+                said="error, or reason",
             )
+        )
+        for saga in rows:
+            self.stdout.write(_line(saga))
 
     def _show(self, options: dict[str, Any]) -> None:
         saga = _find(options["id"])
@@ -96,15 +107,28 @@ class Command(BaseCommand):
             raise CommandError("--reason says why: it must not be blank.")
         more = {"happened": options["happened"]} if name == "resolve" else {}
         saga = _find(options["id"])
-        perform, _ = VERBS[name]
         try:
-            changed = perform(saga.pk, who=None, reason=options["reason"], **more)
+            changed = verbs.perform(name, saga.pk, who=None, reason=options["reason"], **more)
+        except NotApplicable as refusal:
+            raise CommandError(f"{name}: {refusal}") from refusal
         except SagaError as refusal:
             raise CommandError(f"{name} refused: {refusal}") from refusal
         self.stdout.write(f"{name}: done." if changed else f"{name}: already done, nothing changed.")
 
     def _json(self, data: Any) -> None:
         self.stdout.write(json.dumps(data, cls=DjangoJSONEncoder, indent=2))
+
+
+def _line(saga: Saga) -> str:
+    return LINE.format(
+        id=str(saga.pk),
+        name=saga.name,
+        status=saga.status,
+        direction=saga.direction,
+        step=saga.current_step,
+        started=f"{saga.started_at:%Y-%m-%d %H:%M:%S}",
+        said=saga.last_error or saga.reason,
+    ).rstrip()
 
 
 def _find(identity: UUID) -> Saga:
