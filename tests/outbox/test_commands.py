@@ -50,6 +50,15 @@ class TestStatus:
         }
         assert "breaker open" in run(capsys, "outbox_status")
 
+    def test_a_pause_between_two_looks_at_its_breaker_is_still_shown(self, capsys):
+        tell("a")
+        row = Destination.objects.create(
+            name="test.consumer", paused_until=timezone.now() - timedelta(seconds=1), pause_reason="breaker open"
+        )
+        assert "breaker open" in run(capsys, "outbox_status")
+        Destination.objects.filter(pk=row.pk).update(paused_until=timezone.now() - timedelta(seconds=3))
+        assert "breaker open" not in run(capsys, "outbox_status")
+
     def test_a_probe_fails_when_a_message_is_too_old(self, capsys):
         tell("a")
         run(capsys, "outbox_status", "--fail-if-older-than", "300")
@@ -86,6 +95,13 @@ class TestRequeue:
         run(capsys, "requeue_outbox", str(row("a").message_id), "--reason", "x")
 
         assert states() == {"a": "open", "b": "dead"}
+
+    def test_an_unknown_destination_is_an_error_that_names_the_known_ones(self, capsys):
+        dead("a")
+
+        with pytest.raises(CommandError, match=r"no destination 'nope'; there are .*test\.consumer"):
+            run(capsys, "requeue_outbox", "--destination", "nope", "--reason", "x")
+        assert states() == {"a": "dead"}
 
     def test_it_must_be_said_which(self, capsys):
         dead("a")

@@ -7,7 +7,7 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandError
 from django.db.models import QuerySet
 
-from outbox import operations
+from outbox import operations, selectors
 from outbox.models import OutboxMessage
 
 
@@ -43,6 +43,9 @@ class Command(BaseCommand):
     def _chosen(self, options: dict[str, Any]) -> QuerySet[OutboxMessage]:
         if not options["ids"] and not (options["all"] or options["destination"] or options["type"]):
             raise CommandError("Say which: ids, --destination, --type, or --all.")
+        if options["destination"] and options["destination"] not in selectors.destinations():
+            known = ", ".join(selectors.destinations())
+            raise CommandError(f"There is no destination {options['destination']!r}; there are {known}.")
         states = ["dead", "done", "skipped"] if options["sent"] else ["dead"]
         messages = OutboxMessage.objects.filter(state__in=states)
         if options["ids"]:
