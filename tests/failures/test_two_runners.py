@@ -1,14 +1,16 @@
 """Two runners, a sweep beside them, a claim that was taken over: one of them decides, the facts stay facts."""
 
 import threading
+from types import SimpleNamespace
 
 import pytest
 from django.db import IntegrityError, transaction
 
-from outbox import consumer, operations, telemetry
+from outbox import consumer, operations, remote, routing, telemetry
 from outbox.models import OutboxMessage
 from payments import services as payments
-from sagas import decisions, journal, recovery
+from sagas import decisions, journal, recovery, runner
+from sagas import definition as definition_of
 from sagas.exceptions import StaleSaga
 from sagas.models import Saga
 from sagas.telemetry import RECOVERED
@@ -27,6 +29,30 @@ from tests.support.shop import (
 from tests.support.threads import at_once, in_thread, until_somebody_waits
 
 CHARGE = step("charge_payment")
+
+
+class ClaimsOnce:
+    """A gate that admits one claim and then no more: its process is frozen in the calls that follow."""
+
+    def __init__(self, gate):
+        self.gate = gate
+        self.asked = False
+
+    def admit(self, wanted):
+        again, self.asked = self.asked, True
+        return 0 if again else self.gate.admit(wanted)
+
+    def __getattr__(self, name):
+        return getattr(self.gate, name)
+
+
+def elsewhere(name):
+    """Delivers like another process, once: within one process, only one run of a destination claims at a time."""
+    steps = [(definition, one) for definition in definition_of.versions("fulfil_order") for one in definition.steps]
+    works = {work.destination: work for definition, one in steps for work in runner.works_of(definition, one)}
+    work = works[name]
+    once = SimpleNamespace(gate=lambda: ClaimsOnce(work.gate()), note=work.note, record=work.record)
+    return remote.remote(once)(routing.inside(name))
 
 
 @pytest.mark.django_db
@@ -182,7 +208,7 @@ class TestRaces:
         shop.provider.before["charge"] = freeze
         stale = telemetry.STALE_CLAIMS.labels(CHARGE)
         before = stale._value.get()
-        frozen = in_thread(lambda: consumer.deliver(CHARGE))
+        frozen = in_thread(lambda: elsewhere(CHARGE))
         assert asked.wait(10)
         # Another worker finds the claim run out, asks, and is answered "absent"; its own call waits with the first.
         shop.provider.before["charge"] = lambda: None
@@ -206,7 +232,7 @@ class TestRaces:
         order = shop.up_to("charge_payment")
         asked, go_on = threading.Event(), threading.Event()
         shop.provider.before["charge"] = lambda: (asked.set(), go_on.wait(30))
-        frozen = in_thread(lambda: consumer.deliver(CHARGE))
+        frozen = in_thread(lambda: elsewhere(CHARGE))
         assert asked.wait(10)
         shop.provider.before["charge"] = lambda: None
         record, current = payments.record_charges, threading.current_thread()
@@ -239,7 +265,7 @@ class TestRaces:
             go_on.wait(30)
 
         shop.provider.before["charge"] = freeze
-        frozen = in_thread(lambda: consumer.deliver(CHARGE))
+        frozen = in_thread(lambda: elsewhere(CHARGE))
         assert asked.wait(10)
         request_cancel(order.pk)
         time_passes()
