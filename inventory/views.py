@@ -6,12 +6,15 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema
 from rest_framework.exceptions import ValidationError
 from rest_framework.generics import ListAPIView
 
+from outbox.filters import refuse_unknown
 from outbox.money import EXPONENTS
 
 from . import selectors
 from .models import ProductPrice
 from .pagination import CataloguePages
 from .serializers import ProductSerializer
+
+PARAMETERS = ("currency", "page", "page_size")
 
 
 @extend_schema_view(
@@ -22,13 +25,16 @@ from .serializers import ProductSerializer
     )
 )
 class ProductList(ListAPIView):
+    """What can be ordered: a row per product and currency."""
+
     serializer_class = ProductSerializer
     pagination_class = CataloguePages
     filter_backends = ()
     queryset = ProductPrice.objects.none()  # names the model for the schema
 
     def get_queryset(self) -> QuerySet[ProductPrice]:
+        refuse_unknown(self.request.query_params, PARAMETERS)
         currency = self.request.query_params.get("currency")
         if currency is not None and currency not in EXPONENTS:
-            raise ValidationError({"currency": ["Not a currency we know."]})
+            raise ValidationError({"currency": [f"Not a currency we know: there are {', '.join(EXPONENTS)}."]})
         return selectors.catalogue(currency=currency)

@@ -19,6 +19,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from idempotency.decorators import idempotent
+from outbox.filters import StrictFilters
 
 from . import refusals, selectors, services, telemetry
 from .cancellation import request_cancel
@@ -30,12 +31,13 @@ from .permissions import SeesOrder
 from .serializers import OrderSerializer, PlaceOrderSerializer
 
 
-class OrderFilter(filters.FilterSet):
+class OrderFilter(StrictFilters):
+    page_parameters = ("cursor", "page_size")
     status = filters.ChoiceFilter(choices=Order.Status.choices)
 
 
 class OrderCollection(GenericAPIView):
-    """The caller's orders; POST places another one."""
+    """Orders, newest first: a customer's own, everybody's for staff. POST places another one."""
 
     serializer_class = PlaceOrderSerializer
     pagination_class = OrderPages

@@ -1,7 +1,8 @@
-"""Filters of the staff API. A filter that does not exist, or a value it cannot have, is a 400: never the whole list."""
+"""Filters of lists. A parameter that does not exist, or a value it cannot have, is a 400: never the whole list."""
 
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import ClassVar
 
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
@@ -11,25 +12,25 @@ from rest_framework.exceptions import ValidationError as InvalidRequest
 from . import selectors
 from .models import OutboxMessage
 
-# What a list takes beside its filters.
-LIST_PARAMETERS = ("cursor", "format")
 STUCK = [("true", "Only those that need a look")]
 
 
-def refuse_unknown(given: Any, known: list[str]) -> None:
-    """Raises a 400 that names the nearest filter."""
+def refuse_unknown(given: Iterable[str], known: Sequence[str]) -> None:
+    """Raises a 400 that names the nearest parameter. `format` is every address's own."""
     for name in given:
-        if name not in known and name not in LIST_PARAMETERS:
-            near = get_close_matches(name, known, n=1)
+        if name not in known and name != "format":
+            near = get_close_matches(name[:100], known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}."
-            raise InvalidRequest({name: [f"There is no such filter: {hint}"]})
+            raise InvalidRequest({name: [f"There is no such parameter: {hint}"]})
 
 
 class StrictFilters(filters.FilterSet):
-    """Filters of which a list accepts only those that it knows."""
+    """Filters of which a list accepts only those that it knows, and what turns its pages."""
+
+    page_parameters: ClassVar[Sequence[str]] = ("cursor",)
 
     def is_valid(self) -> bool:
-        refuse_unknown(self.data, list(self.filters))
+        refuse_unknown(self.data, [*self.filters, *self.page_parameters])
         return bool(super().is_valid())
 
 

@@ -53,18 +53,28 @@ def test_an_unknown_currency_is_a_400(client: APIClient, currency: str):
 
 
 @pytest.mark.parametrize("page", ["0", "-1", "x", "999", "%00", "9" * 400, "1_0"])
-def test_a_page_that_does_not_exist_is_a_404(client: APIClient, page: str):
+def test_a_page_that_does_not_exist_is_a_400(client: APIClient, page: str):
     stocked("WIDGET", 10)
     answer = client.get(f"/products?page={page}")
-    assert answer.status_code == 404
+    assert answer.status_code == 400
     assert answer["Content-Type"] == "application/problem+json"
+    assert [error["parameter"] for error in answer.json()["errors"]] == ["page"]
+
+
+@pytest.mark.parametrize(
+    "query", ["page_size=0", "page_size=-1", "page_size=101", "page_size=abc", "curency=EUR", "cursor=x"]
+)
+def test_a_parameter_that_is_unknown_or_out_of_bounds_is_a_400(client: APIClient, query: str):
+    answer = client.get(f"/products?{query}")
+    assert answer.status_code == 400
+    assert [error["parameter"] for error in answer.json()["errors"]] == [query.partition("=")[0]]
 
 
 def test_pages_are_bounded_and_take_two_queries(client: APIClient):
     for number in range(120):
         stocked(f"SKU-{number:03}", 1)
     with CaptureQueriesContext(connection) as queries:
-        page = client.get("/products?page_size=1000000").json()
+        page = client.get("/products?page_size=100").json()
     assert len(page["results"]) == 100
     assert page["count"] == 120
     assert len(queries) == 2
