@@ -6,7 +6,6 @@ row of `problem_types.TYPES` (`order_already_ended`), and may set `errors` and `
 It does not guarantee that a bug is answered with anything but a 500; the browsable API keeps its HTML.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -14,7 +13,7 @@ from urllib.parse import quote
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.encoding import escape_uri_path
-from rest_framework.exceptions import APIException, ValidationError
+from rest_framework.exceptions import APIException, NotFound, ValidationError
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -28,6 +27,8 @@ MEDIA_TYPE = "application/problem+json"
 _PLAIN_MEDIA_TYPES = ("text/html", "text/plain")
 _HTML_FORMATS = ("api", "html", "admin")
 _BODILESS_METHODS = ("GET", "HEAD")
+# What these errors say does not depend on the occurrence: one wording, ours.
+_IN_OUR_WORDS = ("not-acceptable", "unsupported-media-type")
 
 Fault = dict[str, str]
 
@@ -68,7 +69,9 @@ def as_problem(request: HttpRequest, response: HttpResponseBase) -> HttpResponse
     """Rewrites an error page written for people into a problem, unless the client asked for HTML."""
     if not isinstance(response, HttpResponse) or not _is_error_page(response) or wants_html(request):
         return response
-    kind = problem_types.find(code=None, status=response.status_code)
+    # Django's own 400 is about the request as such (a host that is not ours); values are refused by REST framework.
+    code = "malformed-request" if response.status_code == 400 else None
+    kind = problem_types.find(code=code, status=response.status_code)
     detail = kind.meaning if kind else response.reason_phrase
     _write(response, _document(kind=kind, status=response.status_code, detail=detail, path=request.path))
     return response
@@ -95,7 +98,8 @@ def document(problem: APIException, request: Request | HttpRequest) -> dict[str,
     """The problem's members, in the order people read them."""
     kind = problem_types.find(code=_code(problem), status=problem.status_code)
     errors = list(_faults(problem, in_body=request.method not in _BODILESS_METHODS))
-    body = _document(kind=kind, status=problem.status_code, detail=_detail(problem, errors), path=request.path)
+    detail = _detail(problem, kind, errors)
+    body = _document(kind=kind, status=problem.status_code, detail=detail, path=request.path)
     return {**body, "errors": errors} if errors else body
 
 
@@ -126,7 +130,9 @@ def _faults(problem: APIException, *, in_body: bool) -> Iterator[Fault]:
         yield fault if in_body else {"detail": fault["detail"], "parameter": fault["pointer"].lstrip("#/")}
 
 
-def _detail(problem: APIException, errors: Sequence[Fault]) -> str:
+def _detail(problem: APIException, kind: problem_types.ProblemType | None, errors: Sequence[Fault]) -> str:
+    if kind is not None and (kind.slug in _IN_OUR_WORDS or problem.detail == NotFound.default_detail):
+        return kind.meaning
     if not isinstance(problem.detail, (list, dict)):
         return str(problem.detail)
     if len(errors) == 1:
@@ -174,6 +180,7 @@ def _is_error_page(response: HttpResponse) -> bool:
 
 
 def _write(response: HttpResponse, body: Mapping[str, Any]) -> None:
-    response.content = json.dumps(body).encode()
+    # As REST framework writes its own: a client sees one format.
+    response.content = JSONRenderer().render(body)
     response.headers["Content-Type"] = MEDIA_TYPE
     response.headers["Content-Length"] = str(len(response.content))

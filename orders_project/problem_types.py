@@ -40,7 +40,7 @@ TYPES: Final = _table(
     ("permission-denied", 403, "Permission denied", "The caller is known and may not do this."),
     ("not-found", 404, "Not found", "There is nothing here, or nothing this caller may see."),
     ("method-not-allowed", 405, "Method not allowed", "The Allow header lists the methods of this address."),
-    ("not-acceptable", 406, "Not acceptable", "The Accept header names no format this address can answer in."),
+    ("not-acceptable", 406, "Not acceptable", "Accept names no format we answer in: application/json."),
     ("conflict", 409, "Conflict", "The request contradicts what is already stored."),
     ("idempotency-key-in-use", 409, "Idempotency-Key in use", "The first request still runs: retry later."),
     ("order-already-ended", 409, "Order already ended", "The order can no longer change."),

@@ -90,7 +90,16 @@ def test_a_format_nobody_serves_is_a_406(client):
 
 def test_another_media_type_is_a_415(client):
     response = client.post("/faulty/x", "a=b", content_type="application/x-www-form-urlencoded")
-    problem(response, status=415, slug="unsupported-media-type")
+    assert "application/json" in problem(response, status=415, slug="unsupported-media-type")["detail"]
+
+
+def test_what_is_not_there_is_said_in_one_wording_and_one_format(client, admin_client):
+    nowhere, no_order = client.get("/nowhere"), admin_client.get("/orders/01a1f94a-0000-7000-8000-000000000000")
+    details = {problem(answer, status=404, slug="not-found")["detail"] for answer in (nowhere, no_order)}
+    assert len(details) == 1
+    refused = client.post("/faulty/x", headers={"transfer-encoding": "chunked"}, CONTENT_LENGTH="")
+    for answer in (nowhere, no_order, refused):
+        assert answer.content.startswith(b'{"type":"/problems/')
 
 
 def test_an_anonymous_caller_gets_a_401_that_names_the_scheme(client):
@@ -104,7 +113,8 @@ def test_a_wrong_token_is_a_401(client):
 
 
 def test_a_host_that_is_not_ours_is_a_400(client):
-    problem(client.get("/", headers={"host": "evil.example"}), status=400, slug="invalid-request")
+    body = problem(client.get("/", headers={"host": "evil.example"}), status=400, slug="malformed-request")
+    assert "errors" not in body
 
 
 def test_a_field_error_points_at_its_field(client):
