@@ -17,6 +17,7 @@ from outbox import consumer
 from outbox.envelope import Message
 from outbox.querysets import PutBack
 from outbox.remote import Answer, Call
+from providers import deadline
 from providers import gate as providers
 
 from . import decisions, journal, late
@@ -141,7 +142,7 @@ class Attempt:
     past_horizon: bool
 
     def __call__(self, intent: Any) -> Any:
-        """Runs in a call's thread, without the database.
+        """Runs in a call's thread, without the database; all its calls under one deadline.
 
         Returns what the participant's call or probe returned; of an attempt that only asks and found nothing: Absent,
         or Unknown while the last call may still be in flight. Raises what the participant raises.
@@ -152,7 +153,9 @@ class Attempt:
         if found is not None:
             return found
         if not self.only_asks:
-            return self.action.call(intent)
+            # The probe may have used up the attempt's time, and the horizon counts from the attempt's intent (I13).
+            left = deadline.remaining()
+            return self.action.call(intent) if left is None or left > 0 else Unknown("no time left to call")
         return Absent() if self.past_horizon else Unknown("nothing found, and the last call may still be in flight")
 
 
