@@ -5,6 +5,9 @@ captured (I3); a status that is not in the table below cannot follow (`services`
 Does not guarantee that a row is what the provider's books say: `unknown` is the honest word, the audit compares.
 """
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
@@ -29,7 +32,7 @@ class RefundStatus(models.TextChoices):
 
 
 # A fact never gives way to a lesser one: what is not listed is left as it is.
-PAYMENT_TRANSITIONS: dict[str, frozenset[str]] = {
+PAYMENT_TRANSITIONS: Mapping[str, frozenset[str]] = {
     PaymentStatus.PENDING: frozenset(
         {PaymentStatus.UNKNOWN, PaymentStatus.CAPTURED, PaymentStatus.DECLINED, PaymentStatus.ABSENT}
     ),
@@ -40,7 +43,7 @@ PAYMENT_TRANSITIONS: dict[str, frozenset[str]] = {
     PaymentStatus.LATE: frozenset({PaymentStatus.REFUNDED}),
     PaymentStatus.REFUNDED: frozenset(),
 }
-REFUND_TRANSITIONS: dict[str, frozenset[str]] = {
+REFUND_TRANSITIONS: Mapping[str, frozenset[str]] = {
     RefundStatus.PENDING: frozenset({RefundStatus.UNKNOWN, RefundStatus.REFUNDED, RefundStatus.REFUSED}),
     RefundStatus.UNKNOWN: frozenset({RefundStatus.REFUNDED, RefundStatus.REFUSED}),
     # A person made it possible over there, and the operator's retry found it done.
@@ -55,6 +58,8 @@ REFUNDABLE = (PaymentStatus.CAPTURED, PaymentStatus.LATE)
 
 
 class Payment(models.Model):
+    TRANSITIONS: ClassVar[Mapping[str, frozenset[str]]] = PAYMENT_TRANSITIONS
+
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     order_id = models.UUIDField()
     # The idempotency key at the provider, derived from saga and step: the same one however often it is asked (I3).
@@ -114,6 +119,8 @@ class Payment(models.Model):
 
 
 class Refund(models.Model):
+    TRANSITIONS: ClassVar[Mapping[str, frozenset[str]]] = REFUND_TRANSITIONS
+
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     payment = models.ForeignKey(Payment, on_delete=models.PROTECT, related_name="refunds")
     order_id = models.UUIDField()

@@ -22,7 +22,7 @@ class ParcelAdmin(ReadOnlyAdmin):
 
 @admin.register(Shipment)
 class ShipmentAdmin(ParcelAdmin):
-    list_display = ("id", "order", "status", "tracking_number", "reason", "created_at")
+    list_display = ("identity", "order", "status", "tracking_number", "reason", "created_at")
     search_fields = (*ParcelAdmin.search_fields, "tracking_number")
     search_help_text = "Ids, order ids, provider keys, carrier's references or tracking numbers, in full."
     fields = (
@@ -41,7 +41,7 @@ class ShipmentAdmin(ParcelAdmin):
 
 @admin.register(Cancellation)
 class CancellationAdmin(ParcelAdmin):
-    list_display = ("id", "order", "shipment_page", "status", "reason", "created_at")
+    list_display = ("identity", "order", "shipment_page", "status", "reason", "created_at")
     fields = (
         "order", "shipment_page", "status", "reason", "provider_key", "provider_reference", "created_at",
         "updated_at", "id",

@@ -5,6 +5,9 @@ shipment; a status that is not in the tables below cannot follow (`services` che
 Does not guarantee that a row is what the carrier's books say: `unknown` is the honest word, the audit compares.
 """
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -29,7 +32,7 @@ class CancellationStatus(models.TextChoices):
 
 
 # A fact never gives way to a lesser one: what is not listed is left as it is.
-SHIPMENT_TRANSITIONS: dict[str, frozenset[str]] = {
+SHIPMENT_TRANSITIONS: Mapping[str, frozenset[str]] = {
     ShipmentStatus.PENDING: frozenset(
         {ShipmentStatus.UNKNOWN, ShipmentStatus.CREATED, ShipmentStatus.REFUSED, ShipmentStatus.ABSENT}
     ),
@@ -40,7 +43,7 @@ SHIPMENT_TRANSITIONS: dict[str, frozenset[str]] = {
     ShipmentStatus.LATE: frozenset({ShipmentStatus.CANCELLED}),
     ShipmentStatus.CANCELLED: frozenset(),
 }
-CANCELLATION_TRANSITIONS: dict[str, frozenset[str]] = {
+CANCELLATION_TRANSITIONS: Mapping[str, frozenset[str]] = {
     CancellationStatus.PENDING: frozenset(
         {CancellationStatus.UNKNOWN, CancellationStatus.CANCELLED, CancellationStatus.REFUSED}
     ),
@@ -57,6 +60,8 @@ CANCELLABLE = (ShipmentStatus.CREATED, ShipmentStatus.LATE)
 
 
 class Shipment(models.Model):
+    TRANSITIONS: ClassVar[Mapping[str, frozenset[str]]] = SHIPMENT_TRANSITIONS
+
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     order_id = models.UUIDField()
     # The idempotency key at the carrier, derived from saga and step: the same one however often it is asked.
@@ -105,6 +110,8 @@ class Shipment(models.Model):
 
 class Cancellation(models.Model):
     """Asking the carrier to take a shipment back."""
+
+    TRANSITIONS: ClassVar[Mapping[str, frozenset[str]]] = CANCELLATION_TRANSITIONS
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     shipment = models.ForeignKey(Shipment, on_delete=models.PROTECT, related_name="cancellations")

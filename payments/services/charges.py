@@ -17,9 +17,10 @@ from payments.exceptions import KeyReused, LivePaymentExists
 from payments.gateways.base import ChargeIntent, ChargeReceipt
 from payments.models import Payment, PaymentStatus
 from payments.services.provider import gateway
-from payments.services.rows import lock_payments, move, statuses, write_payments
+from payments.services.rows import lock_payments, write_payments
 from providers.backend import ask
 from providers.errors import Refused, Unavailable
+from providers.rows import move, statuses
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,9 +15,10 @@ from payments.exceptions import KeyReused, PaymentUnresolved
 from payments.gateways.base import RefundIntent, RefundReceipt
 from payments.models import REFUNDABLE, Payment, PaymentStatus, Refund, RefundStatus
 from payments.services.provider import gateway
-from payments.services.rows import lock_payments, lock_refunds, move, statuses, write_payments, write_refunds
+from payments.services.rows import lock_payments, lock_refunds, write_payments, write_refunds
 from providers.backend import ask
 from providers.errors import Refused, Unavailable
+from providers.rows import move, statuses
 
 UNRESOLVED = (PaymentStatus.PENDING, PaymentStatus.UNKNOWN)
 

@@ -11,19 +11,13 @@ from uuid import UUID
 from outbox.publisher import Publication, publish_all
 from providers.backend import ask
 from providers.errors import Refused, Unavailable
+from providers.rows import move, statuses
 from shipping.carriers.base import CancellationIntent, CancellationReceipt
 from shipping.events import ShipmentCancelled
 from shipping.exceptions import KeyReused, ShipmentUnresolved
 from shipping.models import CANCELLABLE, Cancellation, CancellationStatus, Shipment, ShipmentStatus
 from shipping.services.provider import carrier
-from shipping.services.rows import (
-    lock_cancellations,
-    lock_shipments,
-    move,
-    statuses,
-    write_cancellations,
-    write_shipments,
-)
+from shipping.services.rows import lock_cancellations, lock_shipments, write_cancellations, write_shipments
 
 UNRESOLVED = (ShipmentStatus.PENDING, ShipmentStatus.UNKNOWN)
 

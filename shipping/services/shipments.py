@@ -13,12 +13,13 @@ from outbox.publisher import Publication, publish_all
 from outbox.registry import Event
 from providers.backend import ask
 from providers.errors import Refused, Unavailable
+from providers.rows import move, statuses
 from shipping.carriers.base import Line, ShipmentIntent, ShipmentReceipt
 from shipping.events import ShipmentCreated, ShipmentCreatedLate, ShipmentRefused
 from shipping.exceptions import KeyReused, LiveShipmentExists
 from shipping.models import Shipment, ShipmentStatus
 from shipping.services.provider import carrier
-from shipping.services.rows import lock_shipments, move, statuses, write_shipments
+from shipping.services.rows import lock_shipments, write_shipments
 
 
 @dataclass(frozen=True, kw_only=True)
