@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -64,39 +65,41 @@ FROM spent WHERE m.key = spent.key
 RETURNING {", ".join("m." + column for column in MESSAGE_COLUMNS.split(", "))}, m.id
 """
 
-FINISH = """
-UPDATE outbox_outboxmessage m SET state = 'done', finished_at = statement_timestamp(), last_error = ''
-FROM unnest(%(keys)s::uuid[], %(epochs)s::int[]) AS claim(key, epoch)
-WHERE m.key = claim.key AND m.epoch = claim.epoch AND m.state = 'open'
-RETURNING m.key
-"""
-
+# What a claim still holds, locked in one order by everybody who takes several of these locks.
 HOLD = """
 SELECT m.key FROM outbox_outboxmessage m
 JOIN unnest(%(keys)s::uuid[], %(epochs)s::int[]) AS claim(key, epoch)
   ON m.key = claim.key AND m.epoch = claim.epoch
-WHERE m.state = 'open'
+WHERE m.state = ANY(%(states)s)
 ORDER BY m.key FOR UPDATE OF m
+"""
+
+FINISH = f"""
+WITH mine AS MATERIALIZED ({HOLD})
+UPDATE outbox_outboxmessage m SET state = 'done', finished_at = statement_timestamp(), last_error = ''
+FROM mine WHERE m.key = mine.key
+RETURNING m.key
 """
 
 # A failure puts back what is open; a consumer that says "later" also what this very transaction has finished. After a
 # COMMIT whose reply was lost the row may be done for good, and a failure must leave it so. No new error, no new text: a
 # failed row keeps its history (S7).
-PUT_BACK = """
+PUT_BACK = f"""
+WITH mine AS MATERIALIZED ({HOLD})
 UPDATE outbox_outboxmessage m
 SET state = 'open', finished_at = NULL, claimed_at = NULL,
     due_at = statement_timestamp() + claim.after, attempts = greatest(m.attempts - claim.given_back, 0),
     last_error = coalesce(nullif(claim.error, ''), m.last_error)
-FROM unnest(%(keys)s::uuid[], %(epochs)s::int[], %(afters)s::interval[], %(given_back)s::int[], %(errors)s::text[])
-  AS claim(key, epoch, after, given_back, error)
-WHERE m.key = claim.key AND m.epoch = claim.epoch AND m.state = ANY(%(states)s)
+FROM mine JOIN unnest(%(keys)s::uuid[], %(afters)s::interval[], %(given_back)s::int[], %(errors)s::text[])
+  AS claim(key, after, given_back, error) ON claim.key = mine.key
+WHERE m.key = mine.key
 RETURNING m.key
 """
 
-BURY = """
+BURY = f"""
+WITH mine AS MATERIALIZED ({HOLD})
 UPDATE outbox_outboxmessage m SET state = 'dead', claimed_at = NULL, last_error = %(error)s
-FROM unnest(%(keys)s::uuid[], %(epochs)s::int[]) AS claim(key, epoch)
-WHERE m.key = claim.key AND m.epoch = claim.epoch AND m.state = 'open'
+FROM mine WHERE m.key = mine.key
 RETURNING m.key
 """
 
@@ -130,12 +133,18 @@ DELETE FROM outbox_outboxmessage WHERE key IN (
 
 # What waited behind these heads waits no longer; a scheduled row keeps its own time.
 UNPARK = """
+WITH waiting AS MATERIALIZED (
+    SELECT follower.key
+    FROM outbox_outboxmessage head JOIN outbox_outboxmessage follower
+      ON follower.destination = head.destination AND follower.aggregate_id = head.aggregate_id
+      AND follower.id > head.id
+    WHERE head.key = ANY(%(keys)s::uuid[])
+      AND follower.state = 'open' AND NOT follower.order_free AND follower.attempts = 0
+    ORDER BY follower.key FOR UPDATE OF follower
+)
 UPDATE outbox_outboxmessage follower
 SET due_at = greatest(statement_timestamp(), coalesce(follower.scheduled_for, statement_timestamp()))
-FROM outbox_outboxmessage head
-WHERE head.key = ANY(%(keys)s::uuid[]) AND follower.destination = head.destination
-  AND follower.aggregate_id = head.aggregate_id AND follower.id > head.id
-  AND follower.state = 'open' AND NOT follower.order_free AND follower.attempts = 0
+FROM waiting WHERE follower.key = waiting.key
 """
 
 
@@ -186,12 +195,10 @@ class OutboxMessageQuerySet(models.QuerySet):
             _fetch(
                 PUT_BACK,
                 {
-                    "keys": [item.message.key for item in returns],
-                    "epochs": [item.message.epoch for item in returns],
+                    **_claims([item.message for item in returns], states=states),
                     "afters": [item.after for item in returns],
                     "given_back": [int(item.gives_attempt_back) for item in returns],
                     "errors": [one_line(item.error) for item in returns],
-                    "states": list(states),
                 },
             )
         )
@@ -226,14 +233,15 @@ class OutboxMessageQuerySet(models.QuerySet):
             return cursor.rowcount
 
 
+@dataclass(frozen=True)
 class PutBack:
     """One message that goes back, when, and whether its attempt counts."""
 
-    def __init__(self, message: Message, *, after: timedelta, error: str = "", gives_attempt_back: bool) -> None:
-        self.message = message
-        self.after = after
-        self.error = error
-        self.gives_attempt_back = gives_attempt_back
+    message: Message
+    _: KW_ONLY
+    after: timedelta
+    error: str = ""
+    gives_attempt_back: bool
 
 
 def first_key_of(moment: datetime) -> UUID:
@@ -247,8 +255,8 @@ def one_line(error: str) -> str:
     return " ".join(storable.split())[:LAST_ERROR_MAX_CHARACTERS]
 
 
-def _claims(messages: Sequence[Message]) -> dict[str, Any]:
-    return {"keys": [m.key for m in messages], "epochs": [m.epoch for m in messages]}
+def _claims(messages: Sequence[Message], *, states: Sequence[str] = ("open",)) -> dict[str, Any]:
+    return {"keys": [m.key for m in messages], "epochs": [m.epoch for m in messages], "states": list(states)}
 
 
 def _still_mine(messages: Sequence[Message], rows: list[tuple[Any, ...]]) -> list[Message]:
