@@ -7,7 +7,7 @@ from django.db.models import F, QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from outbox.read_only_admin import ReadOnlyAdmin, list_link, page_link
+from outbox.read_only_admin import ReadOnlyAdmin, amount, list_link, page_link, short
 
 from .models import Product, ProductPrice, Reservation, StockItem
 
@@ -17,6 +17,11 @@ class PriceInline(admin.TabularInline):
     extra = 0
     can_delete = False
     max_num = 0
+    fields = readonly_fields = ("currency", "unit_price")
+
+    @admin.display(description="unit price")
+    def unit_price(self, price: ProductPrice) -> str:
+        return amount(price.unit_price_minor, price.currency)
 
 
 class SoldOutFilter(admin.SimpleListFilter):
@@ -74,4 +79,4 @@ class ReservationAdmin(ReadOnlyAdmin):
 
     @admin.display(description="order")
     def order(self, reservation: Reservation) -> SafeString | str:
-        return page_link("orders_order", reservation.order_id)
+        return page_link("orders_order", reservation.order_id, short(reservation.order_id))

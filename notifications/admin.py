@@ -10,7 +10,7 @@ from .models import Notification
 
 @admin.register(Notification)
 class NotificationAdmin(ReadOnlyAdmin):
-    list_display = ("id", "order", "kind", "status", "noted_at", "sent_at", "error")
+    list_display = ("identity", "order", "kind", "status", "noted_at", "sent_at", "error")
     list_filter = ("status", "kind")
     # Indexes: the primary key, one_notification_per_order_and_kind.
     search_fields = ("id", "order_id")

@@ -4,10 +4,11 @@ from django.contrib import admin
 from django.utils.safestring import SafeString
 
 from outbox.masking import masked_text
-from outbox.money import to_decimal_string
-from outbox.read_only_admin import ReadOnlyAdmin, joined, list_link
+from outbox.read_only_admin import ReadOnlyAdmin, amount, joined, list_link
+from sagas import selectors as sagas
 
 from .models import Order, OrderLine
+from .selectors import FULFILMENT
 
 # Changelists of the other apps, each searched by the order's id; by name only, for their models are their own.
 RELATED = (
@@ -26,25 +27,42 @@ class LineInline(admin.TabularInline):
     extra = 0
     can_delete = False
     max_num = 0
+    fields = readonly_fields = ("sku", "quantity", "unit_price", "line_total")
+
+    @admin.display(description="unit price")
+    def unit_price(self, line: OrderLine) -> str:
+        return amount(line.unit_price_minor, line.order.currency)
+
+    @admin.display(description="total")
+    def line_total(self, line: OrderLine) -> str:
+        return amount(line.line_total_minor, line.order.currency)
 
 
 @admin.register(Order)
 class OrderAdmin(ReadOnlyAdmin):
-    list_display = ("id", "customer", "status", "reason", "total", "placed_at", "ended_at", "related")
+    list_display = ("identity", "customer", "status", "reason", "total", "placed_at", "ended_at")
     list_filter = ("status", "placed_at")
     list_select_related = ("customer",)
     # Indexes: the primary key, orders_of_a_customer.
     search_fields = ("id", "customer__username")
     search_help_text = "Order ids or user names, in full."
     fields = (
-        "id", "customer", "status", "reason", "total", "token", "placed_at", "cancel_requested_at", "ended_at",
+        "id", "customer", "status", "saga", "reason", "total", "token", "placed_at", "cancel_requested_at", "ended_at",
         "sequence", "related",
     )  # fmt: skip
     inlines = (LineInline,)
 
     @admin.display(description="total")
     def total(self, order: Order) -> str:
-        return f"{to_decimal_string(order.total_minor, order.currency)} {order.currency}"
+        return amount(order.total_minor, order.currency)
+
+    @admin.display(description="saga")
+    def saga(self, order: Order) -> SafeString | str:
+        """Where the order's process stands; a pending order whose saga needs a person says so here."""
+        if progress := sagas.progress(FULFILMENT, [order.id]).get(order.id):
+            text = f"{progress.status.replace('_', ' ')}, {progress.direction}, at {progress.step}"
+            return list_link("sagas_saga", text, q=order.id)
+        return "none"
 
     @admin.display(description="payment method")
     def token(self, order: Order) -> str:

@@ -1,7 +1,6 @@
 """Outbox, inbox, destinations, heartbeats and operator acts in the admin: read-only, with the operator's verbs."""
 
 from collections.abc import Collection, Sequence
-from typing import Any
 from uuid import UUID
 
 from django import forms
@@ -14,6 +13,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from . import operations, selectors
+from .admin_filters import ConsumerFilter, DestinationFilter, ReadingFilter, StuckFilter
 from .exceptions import VerbRefused
 from .models import Destination, Heartbeat, InboxEntry, OperatorAct, OutboxMessage
 from .operations import Person
@@ -74,55 +74,21 @@ def _refuse_sagas(key: UUID, *, states: Sequence[str]) -> None:
         raise VerbRefused(SAGA_PAGE)
 
 
-class StuckFilter(admin.SimpleListFilter):
-    title = "stuck"
-    parameter_name = "stuck"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("true", "Dead, or failed and not yet done")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[OutboxMessage]) -> QuerySet[OutboxMessage]:
-        return selectors.stuck(queryset) if self.value() == "true" else queryset
-
-
-class ReadingFilter(admin.SimpleListFilter):
-    title = "reading of an open one"
-    parameter_name = "reading"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(str(value), str(label)) for value, label in selectors.Reading.choices]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[OutboxMessage]) -> QuerySet[OutboxMessage]:
-        reading = self.value()
-        return selectors.reads(queryset, reading) if reading in selectors.Reading.values else queryset
-
-
-class DestinationFilter(admin.SimpleListFilter):
-    title = "destination"
-    parameter_name = "destination"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(name, name) for name in selectors.destinations()]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[OutboxMessage]) -> QuerySet[OutboxMessage]:
-        return queryset.filter(destination=self.value()) if self.value() else queryset
-
-
 @admin.register(OutboxMessage)
 class OutboxMessageAdmin(OperatorAdmin):
     list_display = (
-        "key", "type", "destination", "state", "reading", "aggregate", "attempts", "created_at", "due_at", "last_error",
+        "identity", "type", "destination", "standing", "attempts", "aggregate", "created_at", "error_in_brief",
     )  # fmt: skip
     list_filter = (StuckFilter, "state", ReadingFilter, DestinationFilter)
     # Indexes: the primary key, one_row_per_message_and_destination, one_message_per_aggregate_sequence_and_destination.
     search_fields = ("key", "message_id", "aggregate_id")
     search_help_text = "Keys, message ids or aggregate ids (order, saga, payment, shipment), in full."
     fieldsets = (
-        (None, {"fields": ("type", "destination", "state", "reading", "aggregate", "correlation", "related")}),
-        ("Times", {"fields": ("created_at", "scheduled_for", "due_at", "claimed_at", "finished_at")}),
+        (None, {"fields": ("type", "destination", "standing", "aggregate", "correlation", "related")}),
+        ("Times", {"fields": ("created_at", "scheduled_for", "due", "claimed_at", "finished_at")}),
         ("Attempts", {"fields": ("attempts", "epoch", "last_error")}),
         ("Content", {"fields": ("content", "envelope")}),
-        ("Identity", {"fields": ("key", "message_id", "id", "sequence", "order_free")}),
+        ("Identity", {"fields": ("key", "message_id", "id", "sequence", "in_order")}),
     )
     verbs = (
         Verb(
@@ -150,9 +116,22 @@ class OutboxMessageAdmin(OperatorAdmin):
         skip = row.state == OutboxMessage.State.DEAD or (row.state == OutboxMessage.State.OPEN and not row.order_free)
         return [name for name, possible in (("requeue", requeue), ("skip", skip)) if possible]
 
-    @admin.display(description="reading")
-    def reading(self, message: OutboxMessage) -> str:
-        return str(getattr(message, "reading", "")).replace("_", " ")
+    @admin.display(description="state")
+    def standing(self, message: OutboxMessage) -> str:
+        """The state; of an open message, what it is doing too."""
+        reading = str(getattr(message, "reading", "")).replace("_", " ")
+        return message.state if reading in {"", message.state} else f"{message.state}: {reading}"
+
+    @admin.display(description="due at")
+    def due(self, message: OutboxMessage) -> str:
+        if message.state != OutboxMessage.State.OPEN:
+            return "not any more"
+        moment = f"{message.due_at:%Y-%m-%d %H:%M:%S}"
+        return f"{moment}, when its claim ends" if message.claimed_at else moment
+
+    @admin.display(description="order")
+    def in_order(self, message: OutboxMessage) -> str:
+        return "none: its saga has one at a time" if message.order_free else "after those before it of its aggregate"
 
     @admin.display(description="aggregate")
     def aggregate(self, message: OutboxMessage) -> SafeString | str:
@@ -185,29 +164,6 @@ class OutboxMessageAdmin(OperatorAdmin):
         return pretty_json(message.headers)
 
 
-class ConsumerFilter(admin.SimpleListFilter):
-    """One consumer at a time: the primary key gives the newest rows of one, not of all."""
-
-    title = "consumer"
-    parameter_name = "consumer"
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        if self.value() is None and self.lookup_choices:
-            self.used_parameters[self.parameter_name] = self.lookup_choices[0][0]
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(name, name) for name in selectors.inbox_consumers()]
-
-    def choices(self, changelist: Any) -> Any:
-        return list(super().choices(changelist))[1:]  # without "All"
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[InboxEntry]) -> QuerySet[InboxEntry]:
-        if request.GET.get("q", "").strip() and self.parameter_name not in request.GET:
-            return queryset.filter(consumer__in=[name for name, _ in self.lookup_choices])
-        return queryset.filter(consumer=self.value() or "")
-
-
 @admin.register(InboxEntry)
 class InboxEntryAdmin(ReadOnlyAdmin):
     """A list only: a row says no more than it shows there."""
@@ -216,7 +172,10 @@ class InboxEntryAdmin(ReadOnlyAdmin):
     list_display_links = None
     list_filter = (ConsumerFilter,)
     search_fields = ("message_id",)
-    search_help_text = "Message ids, in full; of all consumers."
+    search_help_text = (
+        "Message ids, in full; of all consumers. Without one, the list shows one consumer at a time: the newest of all "
+        "would take a sort of the whole table."
+    )
     ordering = ("-message_id", "-id")
 
     @admin.display(description="message")
@@ -226,10 +185,10 @@ class InboxEntryAdmin(ReadOnlyAdmin):
 
 @admin.register(Destination)
 class DestinationAdmin(OperatorAdmin):
-    list_display = ("name", "is_paused", "paused_until", "pauses", "pause_reason", "slots", "rings", "messages")
+    list_display = ("name", "paused", "pauses", "reason", "slots", "rings", "messages")
     search_fields = ("name",)
     ordering = ("name",)
-    readonly_fields = ("messages",)
+    fields = ("name", "paused", "reason", "pauses", "slots", "rings", "rings_moved_at", "messages")
     verbs = (
         Verb(
             name="resume",
@@ -243,9 +202,16 @@ class DestinationAdmin(OperatorAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Destination]:
         return super().get_queryset(request).annotate(is_paused=Q(paused_until__gt=Now()))
 
-    @admin.display(description="paused", boolean=True)
-    def is_paused(self, destination: Destination) -> bool:
-        return bool(getattr(destination, "is_paused", False))
+    def offered(self, row: Destination) -> Collection[str]:
+        return ["resume"] if row.paused_until is not None or row.pauses else []
+
+    @admin.display(description="paused")
+    def paused(self, destination: Destination) -> str:
+        return f"until {destination.paused_until:%H:%M:%S} UTC" if getattr(destination, "is_paused", False) else "no"
+
+    @admin.display(description="reason of the pause")
+    def reason(self, destination: Destination) -> str:
+        return destination.pause_reason if getattr(destination, "is_paused", False) else ""
 
     @admin.display(description="messages")
     def messages(self, destination: Destination) -> SafeString:
@@ -269,12 +235,16 @@ class HeartbeatAdmin(ReadOnlyAdmin):
 
 @admin.register(OperatorAct)
 class OperatorActAdmin(ReadOnlyAdmin):
-    list_display = ("acted_at", "who", "verb", "target_type", "target", "reason")
+    list_display = ("acted_at", "person", "verb", "target_type", "target", "reason")
+    fields = ("acted_at", "person", "verb", "target_type", "target", "reason", "detail")
     list_filter = ("verb", "target_type")
     list_select_related = ("who",)
     search_fields = ("target_id", "who__username")
     search_help_text = "A target's id, or a user name, in full."
-    readonly_fields = ("target",)
+
+    @admin.display(description="who")
+    def person(self, act: OperatorAct) -> str:
+        return str(act.who) if act.who else "command line"
 
     @admin.display(description="target")
     def target(self, act: OperatorAct) -> SafeString | str:

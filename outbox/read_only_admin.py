@@ -20,10 +20,13 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.functional import cached_property
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 
 from .masking import masked
+from .money import MoneyError, to_decimal_string
 
 COUNTED_ROWS_MAX = 10_000
+BRIEF_CHARACTERS = 60
 
 
 class BoundedPaginator(Paginator):
@@ -33,6 +36,14 @@ class BoundedPaginator(Paginator):
     def count(self) -> int:
         rows: Any = self.object_list
         return int(rows.order_by()[:COUNTED_ROWS_MAX].count())
+
+
+class PlainChoices(admin.ChoicesFieldListFilter):
+    """A filter whose values are written like sentences ("Needs attention"), as in every other filter here."""
+
+    def choices(self, changelist: Any) -> Any:
+        for choice in super().choices(changelist):
+            yield {**choice, "display": str(choice["display"]).capitalize()}
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):
@@ -60,6 +71,21 @@ class ReadOnlyAdmin(admin.ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
+    def get_list_filter(self, request: HttpRequest) -> list[Any]:
+        return [self._filter(chosen) for chosen in super().get_list_filter(request)]
+
+    def _filter(self, chosen: Any) -> Any:
+        has_choices = isinstance(chosen, str) and getattr(self.model._meta.get_field(chosen), "choices", None)
+        return (chosen, PlainChoices) if has_choices else chosen
+
+    @admin.display(description="id")
+    def identity(self, row: Any) -> SafeString:
+        return short(row.pk)
+
+    @admin.display(description="last error")
+    def error_in_brief(self, row: Any) -> SafeString:
+        return brief(row.last_error)
+
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
@@ -84,8 +110,22 @@ def page_link(page: str, identity: object, text: object | None = None) -> SafeSt
 
 
 def short(identity: object) -> SafeString:
-    """An id for a column beside others: a list shows its end, where ids of one moment differ; a page shows it all."""
-    return format_html('<span class="id" title="{0}"><bdi>{0}</bdi></span>', str(identity))
+    """An id for a column beside others: its time and its end, where ids of one moment differ; all of it on hover."""
+    text = str(identity)
+    return format_html('<span title="{}">{}…{}</span>', text, text[:8], text[-4:])
+
+
+def brief(text: str) -> SafeString:
+    """An error for a column beside others; all of it on hover."""
+    return format_html('<span title="{}">{}</span>', text, Truncator(text).chars(BRIEF_CHARACTERS))
+
+
+def amount(minor: int, currency: str) -> str:
+    """Money for people: "9.99 EUR"; in minor units where nobody knows the currency."""
+    try:
+        return f"{to_decimal_string(minor, currency)} {currency}"
+    except MoneyError:
+        return f"{minor} minor units of {currency or 'no currency'}"
 
 
 def list_link(page: str, text: object, **query: object) -> SafeString | str:

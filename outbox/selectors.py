@@ -58,7 +58,7 @@ class Reading(TextChoices):
     DUE = "due"
     RUNNING = "running"
     SCHEDULED = "scheduled"
-    BACKING_OFF = "backing_off", "backing off"
+    BACKING_OFF = "backing_off", "Backing off"
     PARKED = "parked"
 
 

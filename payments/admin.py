@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.utils.safestring import SafeString
 
 from outbox.masking import masked_text
-from outbox.read_only_admin import ReadOnlyAdmin, joined, list_link, page_link, short
+from outbox.read_only_admin import ReadOnlyAdmin, amount, joined, list_link, page_link, short
 from payments.models import Payment, Refund
 
 
@@ -22,13 +22,24 @@ class MoneyAdmin(ReadOnlyAdmin):
 @admin.register(Payment)
 class PaymentAdmin(MoneyAdmin):
     list_display = (
-        "id", "order", "status", "amount_minor", "captured_minor", "refunded_minor", "currency", "reason",
-        "created_at",
+        "identity", "order", "status", "total", "captured", "refunded", "reason", "created_at",
     )  # fmt: skip
     fields = (
-        "order", "status", "reason", "amount_minor", "captured_minor", "refunded_minor", "currency", "token",
+        "order", "status", "reason", "total", "captured", "refunded", "token",
         "provider_key", "provider_reference", "created_at", "updated_at", "sequence", "related", "id",
     )  # fmt: skip
+
+    @admin.display(description="amount")
+    def total(self, payment: Payment) -> str:
+        return amount(payment.amount_minor, payment.currency)
+
+    @admin.display(description="captured")
+    def captured(self, payment: Payment) -> str:
+        return amount(payment.captured_minor, payment.currency)
+
+    @admin.display(description="refunded")
+    def refunded(self, payment: Payment) -> str:
+        return amount(payment.refunded_minor, payment.currency)
 
     @admin.display(description="payment method")
     def token(self, payment: Payment) -> str:
@@ -45,11 +56,16 @@ class PaymentAdmin(MoneyAdmin):
 
 @admin.register(Refund)
 class RefundAdmin(MoneyAdmin):
-    list_display = ("id", "order", "payment_page", "status", "amount_minor", "reason", "created_at")
+    list_display = ("identity", "order", "payment_page", "status", "total", "reason", "created_at")
+    list_select_related = ("payment",)
     fields = (
-        "order", "payment_page", "status", "reason", "amount_minor", "provider_key", "provider_reference",
+        "order", "payment_page", "status", "reason", "total", "provider_key", "provider_reference",
         "created_at", "updated_at", "id",
     )  # fmt: skip
+
+    @admin.display(description="amount")
+    def total(self, refund: Refund) -> str:
+        return amount(refund.amount_minor, refund.payment.currency)
 
     @admin.display(description="payment")
     def payment_page(self, refund: Refund) -> SafeString | str:

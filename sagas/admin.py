@@ -73,8 +73,7 @@ class StuckFilter(admin.SimpleListFilter):
 @admin.register(Saga)
 class SagaAdmin(OperatorAdmin):
     list_display = (
-        "id", "name", "subject", "status", "direction", "current_step", "reason", "started_at", "ended_at",
-        "last_error",
+        "identity", "name", "subject", "status", "direction", "current_step", "reason", "started_at", "error_in_brief",
     )  # fmt: skip
     list_filter = (StuckFilter, "status", "direction")
     search_fields = ("id", "subject_id")
@@ -133,6 +132,7 @@ class SagaAdmin(OperatorAdmin):
         return joined(
             list_link("outbox_outboxmessage", "messages", q=f"{saga.pk} {saga.subject_id}"),
             list_link("payments_payment", "payments", q=saga.subject_id),
+            list_link("payments_refund", "refunds", q=saga.subject_id),
             list_link("shipping_shipment", "shipments", q=saga.subject_id),
             list_link("inventory_reservation", "stock", q=saga.subject_id),
             list_link("notifications_notification", "notifications", q=saga.subject_id),
