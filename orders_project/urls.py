@@ -6,9 +6,6 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from orders_project import health, metrics, views
 
-admin.site.site_header = admin.site.site_title = "Orders"
-admin.site.index_title = "What there is"
-
 urlpatterns = [
     path("", views.RootView.as_view(), name="root"),
     path("", include("orders.urls")),
