@@ -50,7 +50,7 @@ def test_a_verb_that_waits_for_its_first_row_holds_none_of_the_later_ones(verb):
 def until_somebody_waits():
     with connection.cursor() as cursor:
         for _ in range(1_000):
-            cursor.execute("SELECT pg_sleep(0.005)")
+            cursor.execute("SELECT pg_sleep(0.005), pg_stat_clear_snapshot()")
             cursor.execute(
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
             )
