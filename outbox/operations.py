@@ -19,6 +19,8 @@ from .conf import conf
 from .models import Destination, InboxMessage, OperatorAct, OutboxMessage
 
 PURGE_BATCH_SIZE = 1_000
+# One sweep ends soon, however many wait; the next one goes on.
+PARK_MAX = 10_000
 Person = AbstractBaseUser | AnonymousUser | None
 
 
@@ -136,9 +138,9 @@ def resume_destination(name: str, *, who: Person, reason: str) -> bool:
 
 
 def park() -> int:
-    """Moves what waits behind dead or backing-off heads out of the due range (engine: Order)."""
+    """Moves what waits behind dead or backing-off heads out of the due range, at most PARK_MAX rows (engine: Order)."""
     names = [d.name for d in routing.all_inside()] + [d.name for d in routing.all_outside()]
-    return OutboxMessage.objects.all().park(names)
+    return OutboxMessage.objects.all().park(names, limit=PARK_MAX)
 
 
 def bury_spent() -> int:

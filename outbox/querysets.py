@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, models
+from django.db import connection, models, transaction
 
 from .envelope import Message
 
@@ -105,23 +105,39 @@ RETURNING m.key
 
 # The rows behind a dead or backing-off head wait as long as it does, out of the due range: left there, a hundred
 # thousand of them made every claim walk past them all. Behind a head that somebody is at work on they stay: it is
-# done in a moment, while its due_at is the end of its claim.
-PARK = """
-WITH head AS (
-    SELECT DISTINCT ON (destination, aggregate_id) destination, aggregate_id, id, state, due_at, claimed_at
-    FROM outbox_outboxmessage
-    WHERE state IN ('open', 'dead') AND NOT order_free AND destination = ANY(%(destinations)s)
-    ORDER BY destination, aggregate_id, id
-)
-UPDATE outbox_outboxmessage m
-SET due_at = CASE WHEN head.state = 'dead' THEN statement_timestamp() + interval '5 minutes'
-             ELSE least(head.due_at, statement_timestamp() + interval '5 minutes') END
-FROM head
-WHERE m.destination = head.destination AND m.aggregate_id = head.aggregate_id AND m.id > head.id
-  AND m.state = 'open' AND NOT m.order_free AND m.due_at <= statement_timestamp()
-  AND (head.state = 'dead' OR (head.due_at > statement_timestamp() AND head.claimed_at IS NULL))
+# done in a moment, while its due_at is the end of its claim. Two statements in one transaction: the second one sees
+# the heads as they are once they are locked, so that none is taken for dead that an operator has just made due.
+# Index outbox_open finds what is due, outbox_unfinished_by_aggregate each one's head.
+HEADS_TO_WAIT_FOR = """
+SELECT head.key FROM outbox_outboxmessage head
+WHERE head.key IN (
+    SELECT first.key FROM outbox_outboxmessage m CROSS JOIN LATERAL (
+        SELECT e.key, e.id FROM outbox_outboxmessage e
+        WHERE e.destination = m.destination AND e.aggregate_id = m.aggregate_id
+          AND e.state IN ('open', 'dead') AND NOT e.order_free
+        ORDER BY e.id LIMIT 1) first
+    WHERE m.destination = ANY(%(destinations)s) AND m.state = 'open' AND NOT m.order_free
+      AND m.due_at <= statement_timestamp() AND first.id < m.id)
+  AND (head.state = 'dead' OR (head.state = 'open' AND head.due_at > statement_timestamp() AND head.claimed_at IS NULL))
+ORDER BY head.key FOR UPDATE SKIP LOCKED
 """
 
+PARK = """
+WITH waiting AS MATERIALIZED (
+    SELECT m.key, head.state, head.due_at
+    FROM outbox_outboxmessage head JOIN outbox_outboxmessage m
+      ON m.destination = head.destination AND m.aggregate_id = head.aggregate_id AND m.id > head.id
+    WHERE head.key = ANY(%(heads)s::uuid[])
+      AND (head.state = 'dead'
+           OR (head.state = 'open' AND head.due_at > statement_timestamp() AND head.claimed_at IS NULL))
+      AND m.state = 'open' AND NOT m.order_free AND m.due_at <= statement_timestamp()
+    ORDER BY m.key LIMIT %(limit)s FOR UPDATE OF m SKIP LOCKED
+)
+UPDATE outbox_outboxmessage m
+SET due_at = CASE WHEN waiting.state = 'dead' THEN statement_timestamp() + interval '5 minutes'
+             ELSE least(waiting.due_at, statement_timestamp() + interval '5 minutes') END
+FROM waiting WHERE m.key = waiting.key
+"""
 
 # Never a row that is unfinished (I4, I14); a UUIDv7 key is older than its end, so the primary key bounds the scan.
 PURGE = """
@@ -207,10 +223,12 @@ class OutboxMessageQuerySet(models.QuerySet):
         """Marks messages dead with their reason: never retried, never purged, never silent (I4)."""
         return _still_mine(messages, _fetch(BURY, {**_claims(messages), "error": one_line(error)}))
 
-    def park(self, destinations: Sequence[str]) -> int:
-        """Moves rows behind a dead or backing-off head out of the due range; returns how many."""
-        with connection.cursor() as cursor:
-            cursor.execute(PARK, {"destinations": list(destinations)})
+    def park(self, destinations: Sequence[str], *, limit: int) -> int:
+        """Moves up to `limit` rows behind a dead or backing-off head out of the due range; returns how many."""
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(HEADS_TO_WAIT_FOR, {"destinations": list(destinations)})
+            heads = [key for (key,) in cursor.fetchall()]
+            cursor.execute(PARK, {"heads": heads, "limit": limit})
             return cursor.rowcount
 
     def unpark_followers(self, heads: Sequence[UUID]) -> int:

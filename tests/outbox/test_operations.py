@@ -11,6 +11,7 @@ from django.utils import timezone
 from outbox import consumer, operations
 from outbox.models import InboxMessage, OperatorAct, OutboxMessage
 from outbox.publisher import Command, publish_commands
+from tests.support.threads import in_thread
 from tests.support.told import CONSUMER, claim, make_due, row, states, tell, waits_seconds
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("ledger")]
@@ -233,6 +234,29 @@ class TestSagaMessages:
         assert OutboxMessage.objects.all().finish([claimed]) == []
         assert OutboxMessage.objects.get().state == "skipped"
         assert not operations.hold_open(message.message_id)
+
+    def test_one_sweep_is_bounded_and_the_next_goes_on(self, monkeypatch):
+        monkeypatch.setattr(operations, "PARK_MAX", 2)
+        order = uuid4()
+        dead("first", aggregate_id=order, sequence=1)
+        for number in (2, 3, 4):
+            tell(str(number), aggregate_id=order, sequence=number)
+
+        assert [operations.park() for _ in range(3)] == [2, 1, 0]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_sweep_parks_nothing_behind_a_head_that_is_being_made_due():
+    """It would wait for minutes behind a head that is done at once: requeue had looked for followers before."""
+    order = uuid4()
+    key = dead("first", aggregate_id=order, sequence=1)
+    tell("second", aggregate_id=order, sequence=2)
+    with transaction.atomic():
+        operations.requeue([key], who=None, reason="fixed")
+        assert in_thread(operations.park).result(10) == 0
+
+    assert operations.park() == 0
+    assert waits_seconds(row("second")) <= 0
 
 
 class TestPurge:
