@@ -7,7 +7,7 @@ Not guaranteed: control characters and depth; the parser has refused those befor
 import re
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, ClassVar, cast
 
 from rest_framework import serializers
 
@@ -17,7 +17,7 @@ from outbox.money import MoneyError, to_minor_units
 class StrictText(serializers.CharField):
     """A JSON string that matches a pattern; never a number that becomes one."""
 
-    default_error_messages = {"pattern": "Not acceptable: {expected}."}
+    default_error_messages = {"invalid": "Not a JSON string.", "pattern": "Not acceptable: {expected}."}
 
     def __init__(self, *, pattern: str, expected: str, **options: Any) -> None:
         self.pattern = re.compile(pattern, re.ASCII)
@@ -34,6 +34,8 @@ class StrictText(serializers.CharField):
 
 class StrictInteger(serializers.IntegerField):
     """A JSON integer; never a string, a boolean or a float."""
+
+    default_error_messages = {"invalid": "Not a JSON integer."}
 
     def to_internal_value(self, data: Any) -> int:
         if isinstance(data, bool) or not isinstance(data, int):
@@ -58,15 +60,31 @@ def in_minor_units(amount: str, currency: str) -> int:
         raise serializers.ValidationError(str(error)) from error
 
 
-def refuse_unknown_fields(data: Any, known: Mapping[str, Any]) -> None:
-    """A field that nobody reads is a misunderstanding: ValidationError, with the nearest known name."""
-    if not isinstance(data, Mapping):
-        return
-    unknown = [name for name in data if name not in known]
-    if unknown:
-        raise serializers.ValidationError({name: [_unknown(name, known)] for name in unknown})
+class StrictBody(serializers.Serializer):
+    """A JSON object of known fields. All that is wrong with it is told at once, unknown fields among it."""
 
+    # Names that a client may know from an answer: what they hold is decided here.
+    set_by_server: ClassVar[frozenset[str]] = frozenset()
 
-def _unknown(name: str, known: Mapping[str, Any]) -> str:
-    nearest = get_close_matches(name[:100], known, n=1, cutoff=0.0)
-    return f"Unknown field. Did you mean {nearest[0]!r}?" if nearest else "Unknown field."
+    def to_internal_value(self, data: Any) -> Any:
+        unknown = self._unknown(data) if isinstance(data, Mapping) else {}
+        try:
+            value = super().to_internal_value(data)
+        except serializers.ValidationError as error:
+            known = cast(dict[str, Any], error.detail)
+            raise serializers.ValidationError({**known, **unknown}) from error
+        if unknown:
+            raise serializers.ValidationError(unknown)
+        return value
+
+    def _unknown(self, data: Mapping[Any, Any]) -> dict[str, list[str]]:
+        """A field that nobody reads is a misunderstanding."""
+        return {str(name): [self._hint(str(name))] for name in data if name not in self.fields}
+
+    def _hint(self, name: str) -> str:
+        if name in self.set_by_server:
+            return "Set by the server: leave it out."
+        known = list(self.fields)
+        if nearest := get_close_matches(name[:100], known, n=1):
+            return f"Unknown field. Did you mean {nearest[0]!r}?"
+        return f"Unknown field. There are {', '.join(known)}."

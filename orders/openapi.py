@@ -1,7 +1,7 @@
 """What the schema says about orders beside their bodies: the key, and the problems each route may answer."""
 
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
@@ -12,6 +12,18 @@ IDEMPOTENCY_KEY = OpenApiParameter(
     OpenApiParameter.HEADER,
     description="1 to 255 printable characters, in double quotes or bare. A repetition with the same key and body gets"
     " the first answer, byte for byte, with `Idempotent-Replay: true`. Without a key a retry is not protected.",
+)
+
+
+ORDER_FORM = OpenApiExample(
+    "An order",
+    value={"currency": "EUR", "items": [{"sku": "WIDGET", "quantity": 3}], "payment_method": "tok_ok"},
+    request_only=True,
+)
+ONE_ITEM_FORM = OpenApiExample(
+    "One product, at the price you expect",
+    value={"sku": "WIDGET", "quantity": 1, "unit_price": "9.99", "currency": "EUR"},
+    request_only=True,
 )
 
 

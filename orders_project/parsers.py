@@ -18,6 +18,7 @@ from django.conf import settings
 from django.http.request import UnreadablePostError
 from rest_framework.exceptions import APIException, ParseError, UnsupportedMediaType
 from rest_framework.parsers import BaseParser
+from rest_framework.renderers import JSONRenderer
 
 from orders_project.problem_details import Problem, pointer_below
 from orders_project.problem_sources import BodyTooLarge, MalformedRequest
@@ -29,6 +30,8 @@ _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 class StrictJSONParser(BaseParser):
     media_type = "application/json"
+    # What the browsable API's form writes its first content with.
+    renderer_class = JSONRenderer
 
     def parse(
         self,

@@ -3,12 +3,14 @@
 from typing import Any
 
 import pytest
+from drf_spectacular.utils import OpenApiExample
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rest_framework.test import APIClient
 
 from idempotency.models import IdempotencyKey
 from orders.models import Order
+from orders.openapi import ONE_ITEM_FORM, ORDER_FORM
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("catalogue")]
 
@@ -149,6 +151,71 @@ def test_what_is_no_strict_json_is_a_4xx(ann: APIClient, published, body: bytes)
 def test_an_unknown_field_names_the_nearest_known_one(ann: APIClient):
     answer = ann.post("/orders", {**one(), "payment_methd": "tok_ok"}, format="json")
     assert "'payment_method'" in answer.json()["errors"][0]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("status", "Set by the server: leave it out."),
+        ("total", "Set by the server: leave it out."),
+        ("zzz", "Unknown field. There are currency, payment_method, items, sku, quantity, unit_price."),
+        ("", "Unknown field. There are currency, payment_method, items, sku, quantity, unit_price."),
+        ("quantty", "Unknown field. Did you mean 'quantity'?"),
+    ],
+)
+def test_an_unknown_field_is_explained_and_never_guessed_at(ann: APIClient, name: str, told: str):
+    answer = ann.post("/orders", {**one(), name: 1}, format="json")
+    assert [error["detail"] for error in answer.json()["errors"]] == [told]
+
+
+def test_all_that_is_wrong_with_a_body_is_told_at_once(ann: APIClient, published):
+    items = [{"sku": "WIDGET", "quantity": 1}, {"sku": "GADGET", "quantity": 0, "price": "1"}, {"quantity": "2"}, "x"]
+    answer = ann.post(
+        "/orders", {"items": items, "curency": "EUR", "status": "confirmed", "currency": "XXX"}, format="json"
+    )
+    pointers = {error["pointer"] for error in answer.json()["errors"]}
+    inside = {"#/items/1/quantity", "#/items/1/price", "#/items/2/quantity", "#/items/2/sku", "#/items/3"}
+    assert pointers == inside | {"#/curency", "#/status", "#/currency"}
+    assert_nothing_was_written(published)
+
+
+def test_all_doubles_and_unreadable_prices_are_told_at_once(ann: APIClient):
+    items = [{"sku": "WIDGET", "quantity": 1, "unit_price": price} for price in ("9.99", "9.999", "x")]
+    answer = ann.post("/orders", {"items": items}, format="json")
+    pointers = sorted(error["pointer"] for error in answer.json()["errors"])
+    assert pointers == ["#/items/1/sku", "#/items/1/unit_price", "#/items/2/sku", "#/items/2/unit_price"]
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ([], "The body is a JSON object."),
+        ({"items": ["WIDGET"]}, "An item is a JSON object."),
+        ({"items": {}}, "Not a JSON array of items."),
+        ({"items": []}, "An order has at least one item."),
+        ({}, "Send items; or sku and quantity, for one product."),
+        (one(quantity="1"), "Not a JSON integer."),
+        (one(sku=1), "Not a JSON string."),
+    ],
+)
+def test_a_refusal_speaks_of_json_and_not_of_our_language(ann: APIClient, body: Any, told: str):
+    assert [error["detail"] for error in ann.post("/orders", body, format="json").json()["errors"]] == [told]
+
+
+def test_a_currency_that_we_do_not_know_is_answered_with_those_we_do(ann: APIClient):
+    [error] = ann.post("/orders", {**one(), "currency": "XXX"}, format="json").json()["errors"]
+    assert "EUR" in error["detail"]
+    assert "XXX" not in error["detail"]
+
+
+@pytest.mark.parametrize("example", [ORDER_FORM, ONE_ITEM_FORM], ids=lambda example: example.name)
+def test_the_documented_examples_are_orders_that_the_server_takes(ann: APIClient, example: OpenApiExample):
+    assert ann.post("/orders", example.value, format="json").status_code == 201
+
+
+def test_the_browsable_form_begins_with_a_body_that_the_server_takes(ann: APIClient):
+    page = ann.get("/orders", headers={"Accept": "text/html"}).content.decode()
+    assert "&quot;sku&quot;: &quot;WIDGET&quot;" in page
 
 
 def test_another_price_than_expected_is_a_409_that_says_so(ann: APIClient, published):
