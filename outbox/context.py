@@ -1,7 +1,8 @@
 """What caused what: the headers that a message inherits from the work that publishes it.
 
-While a consumer handles exactly one message, what it publishes names that message as its cause. In a batch the cause
-is given per publication. The trace context comes from OpenTelemetry's current span (none when tracing is off).
+While a consumer handles exactly one message, what it publishes names that message as its cause. In a batch a command
+names its own (`Command.causation_id`), and an event has none. The trace context comes from OpenTelemetry's current span
+(none when tracing is off).
 """
 
 from collections.abc import Iterator

@@ -61,7 +61,6 @@ class Publication:
     sequence: int | None
     correlation_id: UUID
     scheduled_for: datetime | None = None
-    causation_id: UUID | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +73,6 @@ class Command:
     aggregate_id: UUID
     correlation_id: UUID
     payload: dict[str, Any] = field(default_factory=dict)
-    scheduled_for: datetime | None = None
     causation_id: UUID | None = None
     message_id: UUID = field(default_factory=uuid_utils.uuid7)
 
@@ -136,7 +134,7 @@ def _event_rows(publication: Publication, message_id: UUID, carried: dict[str, s
             sequence=publication.sequence,
             correlation_id=publication.correlation_id,
             payload=payload,
-            headers=_headers(carried, publication.causation_id),
+            headers=carried,
             scheduled_for=publication.scheduled_for,
         )
         for destination in destinations
@@ -155,7 +153,6 @@ def _command_row(command: Command, carried: dict[str, str]) -> OutboxMessage:
         correlation_id=command.correlation_id,
         payload=command.payload,
         headers=_headers(carried, command.causation_id),
-        scheduled_for=command.scheduled_for,
     )
 
 

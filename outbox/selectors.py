@@ -176,10 +176,6 @@ def inbox_page(
         return [InboxMessage(consumer=row[0], message_id=row[1], received_at=row[2]) for row in cursor.fetchall()]
 
 
-def due(messages: QuerySet[OutboxMessage]) -> QuerySet[OutboxMessage]:
-    return messages.filter(state="open", due_at__lte=Now())
-
-
 def open_message_ids(message_ids: Sequence[UUID]) -> set[UUID]:
     """Those of these messages that are open."""
     rows = OutboxMessage.objects.filter(message_id__in=message_ids, state=OutboxMessage.State.OPEN)
