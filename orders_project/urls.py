@@ -19,6 +19,8 @@ urlpatterns = [
     path("api/auth-token/", views.AuthTokenView.as_view(), name="auth-token"),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("favicon.ico", views.icon, name="icon"),
+    path("problems/", views.problem_types, name="problem-types"),
     path("problems/<slug:slug>", views.problem_type, name="problem-type"),
     path("health/live", health.live, name="health-live"),
     path("health/ready", health.ready, name="health-ready"),

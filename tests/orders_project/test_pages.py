@@ -74,3 +74,24 @@ def test_a_problem_type_tells_what_it_means(client, row):
 
 def test_an_invented_problem_type_is_a_404(client):
     assert client.get("/problems/no-such").status_code == 404
+
+
+def test_the_list_of_problems_links_to_each(client):
+    page = client.get("/problems/").content.decode()
+    assert [row.uri for row in TYPES.values() if f'href="{row.uri}"' not in page] == []
+
+
+def test_a_browser_gets_the_icon_that_it_asks_for_on_every_page(client):
+    icon = client.get("/favicon.ico", headers=BROWSER)
+    assert (icon.status_code, icon.headers["Content-Type"]) == (200, "image/svg+xml")
+
+
+def test_the_documentation_shows_how_to_get_a_token_and_two_orders_that_are_taken(client):
+    schema = client.get("/api/schema/?format=json").json()["paths"]
+    token = schema["/api/auth-token/"]["post"]
+    assert (token["summary"], token["tags"]) == ("A token for a user name and a password", ["authentication"])
+    examples = schema["/orders"]["post"]["requestBody"]["content"]["application/json"]["examples"]
+    assert [sorted(example["value"]) for example in examples.values()] == [
+        ["currency", "items", "payment_method"],
+        ["currency", "quantity", "sku", "unit_price"],
+    ]
