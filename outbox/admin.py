@@ -77,7 +77,7 @@ def _refuse_sagas(key: UUID, *, states: Sequence[str]) -> None:
 @admin.register(OutboxMessage)
 class OutboxMessageAdmin(OperatorAdmin):
     list_display = (
-        "identity", "type", "destination", "standing", "attempts", "aggregate", "created_at", "error_in_brief",
+        "identity", "type", "destination", "standing", "attempts", "error_in_brief", "created", "aggregate",
     )  # fmt: skip
     list_filter = (StuckFilter, "state", ReadingFilter, DestinationFilter)
     # Indexes: the primary key, one_row_per_message_and_destination, one_message_per_aggregate_sequence_and_destination.
@@ -121,6 +121,12 @@ class OutboxMessageAdmin(OperatorAdmin):
         """The state; of an open message, what it is doing too."""
         reading = str(getattr(message, "reading", "")).replace("_", " ")
         return message.state if reading in {"", message.state} else f"{message.state}: {reading}"
+
+    @admin.display(description="created")
+    def created(self, message: OutboxMessage) -> SafeString:
+        """A list's: the year is on hover, and on the page."""
+        moment = f"{message.created_at:%Y-%m-%d %H:%M:%S}"
+        return format_html('<span title="{} UTC">{}</span>', moment, moment[5:])
 
     @admin.display(description="due at")
     def due(self, message: OutboxMessage) -> str:

@@ -13,7 +13,7 @@ from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
 from outbox.operator_admin import Advice, OperatorAdmin, ReasonForm, Verb
-from outbox.read_only_admin import acts_link, joined, list_link, page_link, pretty_json, short
+from outbox.read_only_admin import acts_link, brief, joined, list_link, page_link, pretty_json, short
 
 from . import selectors, verbs
 from .exceptions import SagaError
@@ -73,7 +73,7 @@ class StuckFilter(admin.SimpleListFilter):
 @admin.register(Saga)
 class SagaAdmin(OperatorAdmin):
     list_display = (
-        "identity", "name", "subject", "status", "direction", "current_step", "reason", "started_at", "error_in_brief",
+        "identity", "name", "subject", "status", "at_step", "said", "started_at",
     )  # fmt: skip
     list_filter = (StuckFilter, "status", "direction")
     search_fields = ("id", "subject_id")
@@ -113,6 +113,14 @@ class SagaAdmin(OperatorAdmin):
     @admin.display(description="subject (order)")
     def subject(self, saga: Saga) -> SafeString | str:
         return page_link("orders_order", saga.subject_id, short(saga.subject_id))
+
+    @admin.display(description="at")
+    def at_step(self, saga: Saga) -> str:
+        return f"{saga.current_step} (backward)" if saga.goes_backward else saga.current_step
+
+    @admin.display(description="error, or reason")
+    def said(self, saga: Saga) -> SafeString:
+        return brief(saga.last_error or saga.reason)
 
     @admin.display(description="steps")
     def steps(self, saga: Saga) -> SafeString:

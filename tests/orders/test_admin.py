@@ -3,12 +3,14 @@
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
 from idempotency.models import IdempotencyKey
 from inventory import services as inventory
 from inventory.models import Product
 from orders.models import Order
+from sagas.models import Saga
 from tests.orders.builders import customer, place
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("catalogue")]
@@ -47,6 +49,30 @@ def test_an_order_is_read_only_and_links_what_belongs_to_it(admin: Client):
     assert admin.post(f"/admin/orders/order/{order.id}/change/", {"status": "confirmed"}).status_code == 403
     assert admin.post(f"/admin/orders/order/{order.id}/delete/", {"post": "yes"}).status_code == 403
     assert Order.objects.get().status == "pending"
+
+
+def test_an_order_whose_saga_needs_a_person_says_so(admin: Client):
+    order = place(customer())
+    address = f"/admin/orders/order/{order.id}/change/"
+    Saga.objects.create(
+        name="fulfil_order", subject_id=order.id, current_step="charge_payment", status="needs_attention",
+        deadline_at=order.placed_at,
+    )  # fmt: skip
+    page = admin.get(address).content.decode()
+    assert "needs attention, forward, at charge_payment" in page
+    assert "historylink" not in page
+
+
+def test_money_is_shown_as_an_amount(admin: Client):
+    page = admin.get(f"/admin/inventory/product/{Product.objects.get(sku='WIDGET').pk}/change/").content.decode()
+    assert "9.99 EUR" in page
+
+
+def test_no_page_shows_an_api_token(admin: Client):
+    token = Token.objects.create(user=customer())
+    assert admin.get("/admin/authtoken/tokenproxy/").status_code == 404
+    assert "authtoken" not in admin.get("/admin/").content.decode()
+    assert token.key not in admin.get(f"/admin/auth/user/{token.user_id}/change/").content.decode()
 
 
 def test_a_link_leads_to_a_list_that_finds_the_order(admin: Client):

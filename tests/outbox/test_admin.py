@@ -45,6 +45,28 @@ class TestPages:
             assert link in page
         assert f"target_type=outboxmessage&amp;target_id={row.key}" in page
 
+    def test_who_did_it_at_a_command_line_is_said(self, root):
+        act = OperatorAct.objects.create(verb="requeue", target_type="saga", target_id="x", reason="x")
+        for page in ("", f"{act.pk}/change/"):
+            assert "command line" in root.get(f"/admin/outbox/operatoract/{page}").content.decode()
+
+    def test_a_pause_that_has_ended_is_not_shown_as_one(self, root):
+        for name, minutes in (("over", -1), ("paused", 1)):
+            pause.pause(name, until=timezone.now(), reason="breaker open")
+            Destination.objects.filter(name=name).update(paused_until=timezone.now() + timedelta(minutes=minutes))
+
+        assert root.get("/admin/outbox/destination/").content.decode().count("breaker open") == 1
+        assert "breaker open" not in root.get("/admin/outbox/destination/over/change/").content.decode()
+
+    def test_a_message_that_is_done_is_due_no_more_and_says_its_state_once(self, root, ledger):
+        told.tell("a")
+        address = f"/admin/{MESSAGES}/{told.row('a').key}/change/"
+        assert "open: due" in root.get(address).content.decode()
+        consumer.deliver(told.CONSUMER)
+        page = root.get(address).content.decode()
+        assert "not any more" in page
+        assert "open: due" not in page
+
     def test_secrets_in_a_payload_are_masked(self, root, ledger):
         told.tell("a")
         OutboxMessage.objects.update(payload={"text": "a", "paymentMethod": "tok_visa_4242", "lines": [{"token": "x"}]})
