@@ -110,9 +110,14 @@ def page_link(page: str, identity: object, text: object | None = None) -> SafeSt
 
 
 def short(identity: object) -> SafeString:
-    """An id for a column beside others: its time and its end, where ids of one moment differ; all of it on hover."""
+    """An id: all of it on a page; in a list its time and its end, where ids of one moment differ, and all on hover."""
     text = str(identity)
-    return format_html('<span title="{}">{}…{}</span>', text, text[:8], text[-4:])
+    return format_html(
+        '<span class="id-in-list" title="{0}">{1}…{2}</span><span class="id-on-page">{0}</span>',
+        text,
+        text[:8],
+        text[-4:],
+    )
 
 
 def brief(text: str) -> SafeString:
