@@ -54,10 +54,15 @@ reset:  ## Forget the local databases, passwords, ports and logs
 .install:
 	@if [ -z "$(PYTHON)" ]; then \
 		echo "Python 3.11 or later is needed and none was found: install it, or say make PYTHON=/path/to/python." >&2; exit 1; fi
+	@case "$$($(PYTHON) -c 'import sys; print("%s %d.%d" % (("old", "new")[sys.version_info >= (3, 11)], sys.version_info[0], sys.version_info[1]))' 2>/dev/null)" in \
+		new\ *) ;; \
+		old\ *) echo "$(PYTHON) is older than Python 3.11: say make PYTHON=/path/to/a/newer/python." >&2; exit 1;; \
+		*) echo "$(PYTHON) is not a Python that runs: say make PYTHON=/path/to/python (3.11 or later)." >&2; exit 1;; esac
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 		echo "$(PYTHON) cannot create virtual environments: install its venv module (Debian: apt install python3-venv)." >&2; \
 		exit 1; }
 	@echo "Installing the locked requirements into .venv (once; a minute or two)"
-	@[ -x $(VENV)/python ] || $(PYTHON) -m venv .venv
+	@# One that was cut off half-way, or whose Python is gone, is made anew.
+	@$(VENV)/python -c 'import pip' 2>/dev/null || $(PYTHON) -m venv --clear .venv
 	@$(VENV)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@cp requirements-dev.txt $(INSTALLED)
