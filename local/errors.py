@@ -3,6 +3,7 @@
     LocalError
     ├── NoRoom            the disk is full, or nearly
     ├── NotWritable       a folder cannot be written
+    ├── NotAPort          what was asked for as a port is none
     ├── PortTaken         a port that was asked for by name belongs to another program
     ├── ServerMissing     no Postgres or Valkey was found to start
     ├── ServerUnreachable a server that the environment names does not answer
@@ -22,6 +23,10 @@ class NoRoom(LocalError):
 
 class NotWritable(LocalError):
     """A folder cannot be written."""
+
+
+class NotAPort(LocalError):
+    """What was asked for as a port is none."""
 
 
 class PortTaken(LocalError):

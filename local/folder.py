@@ -36,9 +36,7 @@ class Folder:
             self.path.mkdir(parents=True, exist_ok=True)
             (self.path / ".writable").write_text("")
         except OSError as error:
-            raise NotWritable(
-                f"Cannot write to {self.path} ({error.strerror}): set ORDERS_LOCAL_DIR to a folder of yours."
-            ) from None
+            raise self._not_writable(error) from None
         free = shutil.disk_usage(self.path).free
         if free < FREE_BYTES_NEEDED:
             raise NoRoom(
@@ -47,14 +45,22 @@ class Folder:
             )
 
     def hold(self) -> IO[str] | None:
-        """The lock while the returned file stays open; None when another command holds it."""
-        lock = (self.path / "lock").open("a+")
+        """The lock while the returned file stays open; None when another command holds it. Raises NotWritable."""
+        try:
+            lock = (self.path / "lock").open("a+")
+        except OSError as error:
+            raise self._not_writable(error) from None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             lock.close()
             return None
         return lock
+
+    def _not_writable(self, error: OSError) -> NotWritable:
+        return NotWritable(
+            f"Cannot write to {self.path} ({error.strerror}): set ORDERS_LOCAL_DIR to a folder of yours."
+        )
 
     def read_json(self, name: str) -> dict[str, Any]:
         """What `write_json` remembered; empty when there is nothing readable."""

@@ -8,7 +8,7 @@ import random
 import socket
 import sys
 
-from local.errors import PortTaken
+from local.errors import NotAPort, PortTaken
 from local.folder import Folder
 
 REMEMBERED = "ports.json"
@@ -42,6 +42,13 @@ def choose(folder: Folder, name: str, *, first: int | None = None) -> int:
         port = any_free() if first is None else _next_free(first)
     folder.write_json(REMEMBERED, remembered | {name: port})
     return port
+
+
+def parse(text: str, *, variable: str) -> int:
+    """Raises NotAPort."""
+    if not text.isdecimal() or not 1 <= int(text) <= 65_535:
+        raise NotAPort(f"{variable} is {text!r}, which is no port: set it to a number from 1 to 65535.")
+    return int(text)
 
 
 def insist(port: int, *, variable: str) -> int:

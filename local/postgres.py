@@ -24,6 +24,7 @@ from local.errors import LocalError, StartFailed
 from local.folder import Folder
 from local.postgres_installation import Installation, find
 from local.program import Program
+from local.screen import one_line
 from local.unprivileged import home_for, rights_dropper
 
 USER = "orders"
@@ -219,4 +220,4 @@ def _last_line(text: str) -> str:
     """The line a person should see: the last one that names an error."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if "FATAL" in line or "error" in line or "No space" in line]
-    return (errors or lines or ["it said nothing"])[-1]
+    return one_line((errors or lines or ["it said nothing"])[-1])

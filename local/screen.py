@@ -19,3 +19,8 @@ class Screen:
 
     def complain(self, text: str) -> None:
         print(f"\n{text}", file=sys.stderr, flush=True)
+
+
+def one_line(text: str) -> str:
+    """What a log or an error says, for the middle of a sentence: line ends, also written-out ones, are spaces."""
+    return " ".join(text.replace("\\n", " ").replace("\\t", " ").split())[:300]

@@ -4,11 +4,13 @@ import os
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+import kombu
 import psycopg
 
 from local.errors import ServerUnreachable
 from local.folder import Folder
 from local.postgres import Postgres
+from local.screen import one_line
 from local.valkey import Valkey
 
 
@@ -39,6 +41,8 @@ def start_servers(folder: Folder, ending: ExitStack, *, durable: bool) -> Server
         ending.callback(valkey.end)
         valkey.start()
         broker_url = valkey.url()
+    else:
+        _insist_on_broker(broker_url)
     return Servers(database_url=database_url, broker_url=broker_url, postgres=postgres, valkey=valkey)
 
 
@@ -49,3 +53,14 @@ def _insist_on_answer(database_url: str) -> None:
     except psycopg.Error as error:
         reason = str(error).strip().splitlines()[0]
         raise ServerUnreachable(f"The Postgres that DATABASE_URL names cannot be used: {reason}") from None
+
+
+def _insist_on_broker(broker_url: str) -> None:
+    """As for Postgres: workers would go on trying to connect, and say so only in their logs."""
+    try:
+        with kombu.Connection(broker_url, connect_timeout=5) as connection:
+            connection.connect()
+    except Exception as error:  # noqa: BLE001 - every transport has errors of its own, and a wrong URL is a KeyError
+        raise ServerUnreachable(
+            f"The broker that CELERY_BROKER_URL names cannot be used: {one_line(str(error))}"
+        ) from None

@@ -17,6 +17,7 @@ from local.folder import PROJECT_DIR, Folder
 from local.heartbeats import Heartbeats
 from local.process_table import KINDS, NAMES, ProcessKind
 from local.program import Program, end_all
+from local.screen import one_line
 
 READY_SECONDS = 60.0
 END_SECONDS = 6.0
@@ -153,4 +154,4 @@ def _answers_ok(url: str) -> bool:
 def _tail(program: Program) -> str:
     """The last line that a person would look at."""
     lines = [line.strip() for line in program.said().splitlines() if line.strip()]
-    return lines[-1][:300] if lines else "it said nothing"
+    return one_line(lines[-1]) if lines else "it said nothing"

@@ -44,9 +44,10 @@ class Up:
     def run(self) -> int:
         with ExitStack() as ending:
             self._take_folder(ending)
+            web_port = self._choose_web_port()
             servers = start_servers(self.folder, ending, durable=True)
             self.screen.step(f"Postgres and Valkey are up{_whose(servers)}")
-            stack = self._prepare_stack(servers)
+            stack = self._prepare_stack(servers, web_port)
             ending.callback(run_file.forget, self.folder)
             self._prepare_database()
             ending.callback(stack.end)
@@ -57,11 +58,12 @@ class Up:
                 self.screen.step(f"{name} is healthy")
             run = run_file.write_run(self.folder, stack)
             ended_well = self._show_journeys(run)
-            if self.once:
-                return 0 if ended_well else 1
-            Farewell(self.screen, run, self.folder.path).show()
-            Supervisor(stack, self.screen, lambda: run_file.write_run(self.folder, stack)).watch()
-        return 0
+            if not self.once:
+                Farewell(self.screen, run, self.folder.path).show()
+                Supervisor(stack, self.screen, lambda: run_file.write_run(self.folder, stack)).watch()
+        journeys = "both orders ended as they should" if ended_well else "not every order ended as it should"
+        self.screen.step(f"{journeys}; everything has ended")
+        return 0 if ended_well else 1
 
     def _take_folder(self, ending: ExitStack) -> None:
         self.folder.make()
@@ -74,13 +76,22 @@ class Up:
         if left:
             self.screen.step(f"ended what an earlier run had left behind: {', '.join(left)}")
 
-    def _prepare_stack(self, servers: Servers) -> Stack:
+    def _choose_web_port(self) -> int:
+        """Says so when it is another than people expect."""
         wanted = os.environ.get("WEB_PORT")
-        web_port = (
-            ports.insist(int(wanted), variable="WEB_PORT")
-            if wanted
-            else ports.choose(self.folder, "web", first=FIRST_WEB_PORT)
-        )
+        if wanted:
+            return ports.insist(ports.parse(wanted, variable="WEB_PORT"), variable="WEB_PORT")
+        port = ports.choose(self.folder, "web", first=FIRST_WEB_PORT)
+        if port != FIRST_WEB_PORT:
+            why = (
+                f"as before; WEB_PORT={FIRST_WEB_PORT} make up takes {FIRST_WEB_PORT}"
+                if ports.is_free(FIRST_WEB_PORT)
+                else f"because {FIRST_WEB_PORT} is taken; WEB_PORT chooses another"
+            )
+            self.screen.step(f"the API will be on port {port} ({why})")
+        return port
+
+    def _prepare_stack(self, servers: Servers, web_port: int) -> Stack:
         stack = Stack(self.folder, self.environment, web_port=web_port)
         metrics = self.folder.path / "metrics"
         metrics.mkdir(exist_ok=True)
@@ -165,7 +176,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         up.screen.complain(str(error))
         return 1
     except OSError as error:  # a disk that filled up meanwhile, a limit of the system
-        up.screen.complain(f"The system refused something that was needed: {error}.")
+        up.screen.complain(
+            f"The system refused something that was needed in {up.folder.path}: {error.strerror or error}."
+        )
         return 1
     except KeyboardInterrupt:
         up.screen.step("everything has ended")

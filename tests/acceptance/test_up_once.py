@@ -48,5 +48,6 @@ def test_both_journeys_end_as_they_should_twice_in_a_row(folder):
             *("undo of charge_payment: done", "undo of reserve_stock: done"),
             "order rejected (shipping_unavailable)",
         ]
+        assert result.stdout.endswith("both orders ended as they should; everything has ended\n")
         assert not (folder / "run.json").exists()
         assert not (folder / "env").exists()

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from local import ports
-from local.errors import PortTaken
+from local.errors import NotAPort, PortTaken
 from local.folder import PROJECT_DIR, Folder
 
 
@@ -51,6 +51,12 @@ def test_the_first_port_is_taken_when_it_is_free(folder, taken_port):
 def test_a_port_asked_for_by_name_is_refused_in_a_sentence_when_it_is_taken(taken_port):
     with pytest.raises(PortTaken, match=f"Port {taken_port} is taken by another program: free it, or set WEB_PORT"):
         ports.insist(taken_port, variable="WEB_PORT")
+
+
+@pytest.mark.parametrize("text", ["abc", "80000", "0", "-1", "²"])
+def test_what_is_no_port_is_called_that(text):
+    with pytest.raises(NotAPort, match=f"WEB_PORT is '{text}', which is no port: set it to a number from 1 to 65535"):
+        ports.parse(text, variable="WEB_PORT")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the second copy fails to bind and says so")

@@ -126,3 +126,14 @@ def test_a_database_that_does_not_answer_is_told_in_a_sentence(up, environment):
     assert complaint.strip().startswith("The Postgres that DATABASE_URL names cannot be used: ")
     assert "Traceback" not in complaint
     assert "secret" not in complaint
+
+
+def test_a_broker_that_does_not_answer_is_told_in_a_sentence(up, environment):
+    environment["CELERY_BROKER_URL"] = "redis://:secret@127.0.0.1:1/0"
+
+    _, complaint = up().communicate(timeout=30)
+
+    assert complaint.strip().startswith("The broker that CELERY_BROKER_URL names cannot be used: ")
+    assert "Traceback" not in complaint
+    assert "secret" not in complaint
+    assert_nothing_is_left(environment, within_seconds=1)
