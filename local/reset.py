@@ -26,7 +26,7 @@ def reset() -> list[str]:
             shutil.rmtree(home, ignore_errors=home != root)
         except OSError as error:
             raise NotWritable(f"Cannot remove {error.filename} ({error.strerror}).") from None
-    return [str(home) for home in sorted(homes)]
+    return [str(home) for home in sorted(homes) if root not in home.parents]
 
 
 def main() -> int:
