@@ -94,6 +94,15 @@ def _ask(method: str, path: str, **options: Any) -> dict[str, Any]:
     except requests.RequestException as error:
         raise CommandError(f"The sandbox does not answer at {settings.SANDBOX_URL}: is `make up` running?") from error
     if not answer.ok:
-        raise CommandError(answer.text)
+        raise CommandError(f"The sandbox refused: {_reason(answer)}.")
     told: dict[str, Any] = answer.json()
     return told
+
+
+def _reason(answer: requests.Response) -> str:
+    """The message of its error, else the error's code, else what it said."""
+    try:
+        error = answer.json()["error"]
+        return str(error.get("message") or error["code"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return answer.text
