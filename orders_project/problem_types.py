@@ -30,12 +30,7 @@ def _table(*rows: tuple[str, int, str, str]) -> dict[str, ProblemType]:
 
 
 TYPES: Final = _table(
-    (
-        "malformed-request",
-        400,
-        "Malformed request",
-        "Not readable as a request: its Host, length or form is wrong.",
-    ),
+    ("malformed-request", 400, "Malformed request", "Not a request as it should be: its Host, length or form."),
     ("malformed-body", 400, "Malformed body", "The body is not the strict JSON this API reads."),
     ("invalid-request", 400, "Invalid request", "The request was read, but its values are not acceptable: see errors."),
     ("idempotency-key-missing", 400, "Idempotency-Key missing", "Send an Idempotency-Key header: this route needs it."),
@@ -47,12 +42,7 @@ TYPES: Final = _table(
     ("method-not-allowed", 405, "Method not allowed", "The Allow header lists the methods of this address."),
     ("not-acceptable", 406, "Not acceptable", "Accept names no format we answer in: application/json."),
     ("conflict", 409, "Conflict", "The request contradicts what is already stored."),
-    (
-        "idempotency-key-in-use",
-        409,
-        "Idempotency-Key in use",
-        "It still runs: repeat this one after Retry-After.",
-    ),
+    ("idempotency-key-in-use", 409, "Idempotency-Key in use", "It still runs: repeat this one after Retry-After."),
     ("order-already-ended", 409, "Order already ended", "It can no longer change. Read the order to see its end."),
     ("price-changed", 409, "Price changed", "The expected price is not the catalogue's: ask for the price again."),
     ("length-required", 411, "Length required", "Send the body with a Content-Length."),
