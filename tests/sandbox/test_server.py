@@ -143,6 +143,15 @@ def test_a_mood_it_does_not_know_is_refused(sandbox, body):
     assert requests.post(f"{sandbox.url}/moods/payments", json=body, timeout=5).status_code == 400
 
 
+def test_the_command_tells_in_a_sentence_why_a_mood_is_refused(sandbox, settings):
+    settings.SANDBOX_URL = sandbox.url
+
+    with pytest.raises(CommandError) as refusal:
+        call_command("sandbox", "mood", "payments", "ok", "--rate", "nope=0.1")
+
+    assert str(refusal.value) == "The sandbox refused: nope=0.1 is not a fault and a share from 0 to 1."
+
+
 def test_the_command_reads_the_ledger_and_says_when_nobody_answers(sandbox, settings, capsys):
     settings.SANDBOX_URL = sandbox.url
     charge(sandbox)
