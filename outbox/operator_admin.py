@@ -106,6 +106,10 @@ class OperatorAdmin(ReadOnlyAdmin):
         """The verbs that could change this row as it is: its page offers no other."""
         return [verb.name for verb in self.verbs]
 
+    def seen(self, verb: Verb, rows: Sequence[Any]) -> Mapping[str, Any]:
+        """What the person sees and the act is about: the question's hidden fields, so that a second click is told."""
+        return {}
+
     def advice(self, row: Any) -> Advice:
         """Why this row needs a person, if it does, and the verbs that help."""
         return Advice()
@@ -115,14 +119,16 @@ class OperatorAdmin(ReadOnlyAdmin):
 
 
 def _ask_and_perform(
-    verb: Verb, model_admin: admin.ModelAdmin, request: HttpRequest, queryset: QuerySet[Any]
+    verb: Verb, model_admin: OperatorAdmin, request: HttpRequest, queryset: QuerySet[Any]
 ) -> HttpResponse | None:
     """An admin action: the page that asks, then the act. None leads back to the list, as Django's actions do."""
     rows = _chosen(model_admin, request, queryset)
     if objection := _objection(verb, rows):
         messages.error(request, objection)
         return None
-    form = verb.form(request.POST if CONFIRMED in request.POST else None)
+    form = (
+        verb.form(request.POST) if CONFIRMED in request.POST else verb.form(initial=dict(model_admin.seen(verb, rows)))
+    )
     if not form.is_valid():
         return _question(verb, model_admin, request, {"form": form, "rows": rows})
     _perform(verb, rows, request, form.answers()).tell(request, verb)

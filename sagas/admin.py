@@ -1,6 +1,6 @@
 """Sagas in the admin: read-only, their steps drawn, with the operator's verbs."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -59,6 +59,12 @@ def _verb(name: str, label: str, explanation: str, **options: Any) -> Verb:
     )
 
 
+class SkipForm(ReasonForm):
+    """The step that the person saw: a second click finds the saga at another one, and skips nothing."""
+
+    step = forms.CharField(widget=forms.HiddenInput)
+
+
 class StuckFilter(admin.SimpleListFilter):
     title = "stuck"
     parameter_name = "stuck"
@@ -88,7 +94,13 @@ class SagaAdmin(OperatorAdmin):
     verbs = (
         _verb("retry", "Retry", "Tries the current step again now, with all its attempts."),
         _verb("resume", "Resume", "Goes on where it stopped, with a new deadline and the attempts left."),
-        _verb("skip", "Skip the step", "Goes on as if the current step, or its compensation, needed no doing."),
+        _verb(
+            "skip",
+            "Skip the step",
+            "Goes on as if the current step, or its compensation, needed no doing.",
+            form=SkipForm,
+            one_at_a_time=True,
+        ),
         _verb("compensate", "Compensate", "Turns back: undoes what was done. There is no way forward after."),
         _verb("cancel", "Cancel", "Cancels as the customer would: it turns back before its next step."),
         _verb(
@@ -105,6 +117,9 @@ class SagaAdmin(OperatorAdmin):
 
     def offered(self, row: Saga) -> Collection[str]:
         return verbs.guide(row).offered
+
+    def seen(self, verb: Verb, rows: Sequence[Saga]) -> Mapping[str, Any]:
+        return {"step": rows[0].current_step} if verb.form is SkipForm else {}
 
     def advice(self, row: Saga) -> Advice:
         guidance = verbs.guide(row)

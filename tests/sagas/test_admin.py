@@ -165,7 +165,7 @@ class TestVerbs:
 
     def test_a_refused_verb_shows_its_sentence_and_leaves_no_act(self, root, shop: Shop):
         order = shop.up_to("confirm_order")
-        answer = staff.click(root, SAGAS, "skip", saga_of(order).pk, reason="hurry")
+        answer = staff.click(root, SAGAS, "skip", saga_of(order).pk, reason="hurry", step="confirm_order")
         assert "confirm_order is the pivot" in staff.said(answer)[0]
         assert acts() == []
         drive()
@@ -173,11 +173,27 @@ class TestVerbs:
 
     def test_skip_goes_on_without_the_step(self, root, shop: Shop):
         order = shop.up_to("create_shipment")
-        staff.click(root, SAGAS, "skip", saga_of(order).pk, reason="picked up in the shop")
+        question = staff.click(root, SAGAS, "skip", saga_of(order).pk)
+        assert question.context["form"].initial == {"step": "create_shipment"}
+        staff.click(root, SAGAS, "skip", saga_of(order).pk, reason="picked up in the shop", step="create_shipment")
         drive()
         assert outcome(order)[0] == "confirmed"
         assert step_of(order, "create_shipment").status == "skipped"
         assert shop.provider.asked("create") == 0
+
+    def test_f14_a_second_click_on_skip_does_not_skip_the_next_step(self, root, shop: Shop):
+        order = shop.up_to("charge_payment")
+        clicks = [
+            staff.click(root, SAGAS, "skip", saga_of(order).pk, reason="paid in cash", step="charge_payment")
+            for _ in range(2)
+        ]
+        assert "already done" in staff.said(clicks[1])[0]
+        drive()
+        assert (step_of(order, "charge_payment").status, step_of(order, "create_shipment").status) == (
+            "skipped",
+            "done",
+        )
+        assert acts() == [("skip", "paid in cash")]
 
     def test_resolve_with_a_reference_goes_on_with_what_happened(self, root, shop: Shop):
         order = _unknown_charge(shop)
@@ -215,8 +231,8 @@ class TestVerbs:
         assert staff.said(answer) == ["Resolve: one at a time."]
 
     def test_several_sagas_are_done_each_by_itself(self, root, shop: Shop):
-        bad, good = shop.up_to("confirm_order"), shop.up_to("create_shipment")
-        answer = staff.click(root, SAGAS, "skip", saga_of(good).pk, saga_of(bad).pk, reason="x")
+        bad, good = shop.driven(), shop.up_to("create_shipment")
+        answer = staff.click(root, SAGAS, "cancel", saga_of(good).pk, saga_of(bad).pk, reason="x")
         told = staff.said(answer)
         assert len(told) == 2
         assert OperatorAct.objects.count() == 1
@@ -225,7 +241,7 @@ class TestVerbs:
         saga = saga_of(shop.up_to("create_shipment"))
         client = staff.signed_in(staff.operator("sagas.view_saga"))
         for verb in ("retry", "resume", "skip", "compensate", "cancel", "resolve"):
-            staff.click(client, SAGAS, verb, saga.pk, reason="x", became="nothing")
+            staff.click(client, SAGAS, verb, saga.pk, reason="x", became="nothing", step="create_shipment")
         saga.refresh_from_db()
         assert (saga.cancel_requested_at, saga.current_step, acts()) == (None, "create_shipment", [])
         assert "from_page" not in client.get(f"/admin/{SAGAS}/{saga.pk}/change/").content.decode()
