@@ -2,7 +2,7 @@
 
 Guarantee: an error never loses a message (I4). A batch that raised comes back one by one, so a bad message costs only
 itself. Every attempt counts, whatever went wrong, so each message ends: one row that somebody locks, or one statement
-that always costs the connection, must not stop its destination, and backoff outlasts any restart of Postgres.
+that always costs the connection, must not stop its destination; ten attempts with backoff take minutes (decision 0013).
 Not guaranteed: that this bookkeeping succeeds; when the database is gone, the claim runs out by the clock.
 """
 
