@@ -133,9 +133,12 @@ def _look_up(has_landed: Callable[[], bool] | None, lost_reply: Exception) -> No
     connection.close()
     try:
         if has_landed is not None and has_landed():
+            telemetry.UNKNOWN_COMMITS.labels("landed").inc()
             return
     except (OperationalError, InterfaceError) as error:
+        telemetry.UNKNOWN_COMMITS.labels("unreachable").inc()
         raise OutcomeUnknown from error
+    telemetry.UNKNOWN_COMMITS.labels("absent").inc()
     # Absent is not "rolled back": the server may still be about to commit.
     raise OutcomeUnknown from lost_reply
 

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from django.db import connection, models, transaction
 
+from . import telemetry
 from .envelope import Message
 
 LAST_ERROR_MAX_CHARACTERS = 1_000
@@ -28,7 +29,7 @@ MESSAGE_COLUMNS = (
 # A row that was tried before is taken alone, so what kills its process takes no neighbour along (F9).
 CLAIM = f"""
 WITH candidate AS MATERIALIZED (
-    SELECT m.key, m.id, m.attempts
+    SELECT m.key, m.id, m.attempts, m.claimed_at
     FROM outbox_outboxmessage m
     WHERE m.destination = %(destination)s AND m.state = 'open'
       AND m.due_at <= statement_timestamp()
@@ -41,7 +42,7 @@ WITH candidate AS MATERIALIZED (
     LIMIT %(limit)s
     FOR UPDATE OF m SKIP LOCKED
 ), chosen AS (
-    SELECT key FROM candidate
+    SELECT key, claimed_at FROM candidate
     WHERE CASE WHEN (SELECT attempts FROM candidate ORDER BY id LIMIT 1) > 0
           THEN id = (SELECT min(id) FROM candidate) ELSE attempts = 0 END
 )
@@ -49,7 +50,7 @@ UPDATE outbox_outboxmessage m
 SET attempts = m.attempts + 1, epoch = m.epoch + 1,
     claimed_at = statement_timestamp(), due_at = statement_timestamp() + %(claim_time)s
 FROM chosen WHERE m.key = chosen.key
-RETURNING {", ".join("m." + column for column in MESSAGE_COLUMNS.split(", "))}, m.id
+RETURNING {", ".join("m." + column for column in MESSAGE_COLUMNS.split(", "))}, chosen.claimed_at IS NOT NULL, m.id
 """
 
 # A killer message: its attempts are used up and its last claim ran out without a word.
@@ -183,6 +184,9 @@ class OutboxMessageQuerySet(models.QuerySet):
             },
         )
         rows.sort(key=lambda row: row[-1])
+        # Whoever gives a message back says so in claimed_at: here a claim ran out, its owner dead or frozen.
+        if taken_over := sum(row[-2] for row in rows):
+            telemetry.TAKEOVERS.labels(destination).inc(taken_over)
         return [_message(row) for row in rows]
 
     def claim_spent(self, destinations: Sequence[str], *, max_attempts: int) -> list[Message]:
@@ -283,7 +287,7 @@ def _still_mine(messages: Sequence[Message], rows: list[tuple[Any, ...]]) -> lis
 
 
 def _message(row: tuple[Any, ...]) -> Message:
-    fields = dict(zip(MESSAGE_COLUMNS.split(", "), row[:-1], strict=True))
+    fields = dict(zip(MESSAGE_COLUMNS.split(", "), row, strict=False))
     # Django's connection leaves JSON as text; its model fields parse it, and so do we.
     return Message(**{**fields, "payload": json.loads(fields["payload"]), "headers": json.loads(fields["headers"])})
 

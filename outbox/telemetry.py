@@ -17,6 +17,7 @@ OUTBOX_SEND_SECONDS = Histogram(
 )
 INBOX_CONSUMED = Counter("inbox_consumed_total", "Messages a consumer claimed.", ["consumer", "outcome"])
 INBOX_DUPLICATES = Counter("inbox_duplicates_total", "Messages a consumer had handled before.", ["consumer"])
+TAKEOVERS = Counter("outbox_takeovers_total", "Messages claimed whose earlier claim ran out.", ["destination"])
 STALE_CLAIMS = Counter(
     "outbox_stale_claims_total", "Claims that had been taken over when they finished.", ["destination"]
 )

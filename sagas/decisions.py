@@ -70,6 +70,13 @@ class Case:
         return self.row.called_at is not None and self.row.status in unresolved
 
     @property
+    def is_unknown(self) -> bool:
+        """The step's latest attempt, in the direction the saga goes, left no answer: it is to be asked about."""
+        if self.undo:
+            return self.row.undo_status in {SagaStep.UndoStatus.RUNNING, SagaStep.UndoStatus.UNKNOWN}
+        return self.row.status in {SagaStep.Status.RUNNING, SagaStep.Status.UNKNOWN}
+
+    @property
     def is_unresolved(self) -> bool:
         """Nobody knows what became of the step's latest call, in the direction the saga goes."""
         if self.undo:

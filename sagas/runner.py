@@ -19,8 +19,9 @@ from outbox.querysets import PutBack
 from outbox.remote import Answer, Call
 from providers import deadline
 from providers import gate as providers
+from providers.errors import Refused
 
-from . import decisions, journal, late
+from . import decisions, journal, late, telemetry
 from .decisions import CANCELLED, Case
 from .definition import Definition, LocalAction, RemoteAction, Step
 from .outcomes import Absent, Done, Outcome, Unknown
@@ -126,6 +127,8 @@ class RemoteStepWork(StepWork):
             _mark_called(case)
         return Attempt(
             action=self.action,
+            step=self.step.name,
+            was_unknown=called_at is not None and case.is_unknown,
             first=called_at is None,
             only_asks=only_asks,
             past_horizon=called_at is not None and case.now - called_at > self.gate().in_flight_horizon,
@@ -137,6 +140,9 @@ class Attempt:
     """One attempt at a remote step: it asks before it calls again."""
 
     action: RemoteAction
+    step: str
+    # The attempt before it ended without a word, or with one that told nothing.
+    was_unknown: bool
     first: bool
     only_asks: bool
     past_horizon: bool
@@ -149,7 +155,7 @@ class Attempt:
         """
         if self.first:
             return self.action.call(intent)
-        found = self.action.probe(intent)
+        found = self._ask(intent)
         if found is not None:
             return found
         if not self.only_asks:
@@ -157,6 +163,20 @@ class Attempt:
             left = deadline.remaining()
             return self.action.call(intent) if left is None or left > 0 else Unknown("no time left to call")
         return Absent() if self.past_horizon else Unknown("nothing found, and the last call may still be in flight")
+
+    def _ask(self, intent: Any) -> Any:
+        """The probe; counts what an unknown outcome turned out to be."""
+        try:
+            found = self.action.probe(intent)
+        except Refused:
+            self._resolved("refused")
+            raise
+        self._resolved("absent" if found is None else "done")
+        return found
+
+    def _resolved(self, became: str) -> None:
+        if self.was_unknown:
+            telemetry.UNKNOWN_RESOLVED.labels(self.step, became).inc()
 
 
 def works_of(definition: Definition, step: Step) -> list[LocalWork | RemoteStepWork]:

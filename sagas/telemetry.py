@@ -22,6 +22,12 @@ STEP_SECONDS = Histogram(
 )
 STEP_RETRIES = Counter("saga_step_retries_total", "Step attempts that go again.", ["step"])
 COMPENSATION_FAILED = Counter("saga_compensation_failed_total", "Compensations that need a person.", ["step"])
+UNKNOWN_OUTCOMES = Counter("saga_unknown_outcomes_total", "Calls of which nobody knew what became.", ["step"])
+UNKNOWN_RESOLVED = Counter(
+    "saga_unknown_resolved_total",
+    "Unknown outcomes that the provider was asked about, by its answer.",
+    ["step", "became"],
+)
 RECOVERED = Counter("saga_recovered_total", "Live sagas found without an open message: never, if all is well.")
 
 COUNTS = """
@@ -35,6 +41,8 @@ def observe(cases: Sequence[Case]) -> None:
         step, saga, row = case.row.name, case.saga, case.row
         if case.later is not None:
             STEP_RETRIES.labels(step).inc()
+            if (row.undo_status if case.undo else row.status) == "unknown":
+                UNKNOWN_OUTCOMES.labels(step).inc()
         elif not case.undo and row.started_at and row.finished_at:
             STEP_SECONDS.labels(step, row.status).observe((row.finished_at - row.started_at).total_seconds())
         if case.undo and row.undo_status == "failed" and step in case.touched:
