@@ -2,6 +2,8 @@
 
 import pytest
 
+from outbox import telemetry as outbox_telemetry
+from sagas import telemetry as saga_telemetry
 from sagas.models import Saga
 from sagas.runner import LocalWork, RemoteStepWork
 from tests.support.crash import Crash, crash_after, crash_before
@@ -66,6 +68,8 @@ class TestForward:
     def test_i3_a_crash_after_the_call_charges_once(self, shop, monkeypatch):
         """I3: the provider did it, nobody wrote it down: the probe finds it."""
         order = shop.up_to("charge_payment")
+        taken_over = outbox_telemetry.TAKEOVERS.labels(CHARGE)._value.get()
+        resolved = saga_telemetry.UNKNOWN_RESOLVED.labels("charge_payment", "done")._value.get()
         monkeypatch.setattr(RemoteStepWork, "record", crash_before(RemoteStepWork.record))
         dies(CHARGE)
         assert money(order) == ("pending", 0)
@@ -76,6 +80,8 @@ class TestForward:
         assert [operation for operation, _ in shop.provider.calls if "charge" in operation] == ["charge", "find_charge"]
         assert len(shop.provider.happened("charge")) == 1
         assert outcome(order) == ("confirmed", "", "completed")
+        assert outbox_telemetry.TAKEOVERS.labels(CHARGE)._value.get() == taken_over + 1
+        assert saga_telemetry.UNKNOWN_RESOLVED.labels("charge_payment", "done")._value.get() == resolved + 1
 
     def test_a_crash_in_the_middle_of_recording_leaves_fact_and_decision_together_or_not_at_all(
         self, shop, monkeypatch
