@@ -1,0 +1,1 @@
+"""The drill: chaos on purpose, and the pieces that others use of it."""

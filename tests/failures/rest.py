@@ -1,0 +1,20 @@
+"""The end of a test with real processes: everything comes to rest, and every book and the audit find it in order."""
+
+from tests.acceptance import books
+from tests.support.service import Service
+
+REST_SECONDS = 120
+
+
+def assert_all_is_well(service: Service, *, within_seconds: float = REST_SECONDS) -> None:
+    """Waits until every order has ended and no message is open; then nothing may be wrong anywhere."""
+    come_to_rest(service, within_seconds=within_seconds)
+    assert books.differences(service.sandbox_url) == []
+    assert service.audit() == []
+
+
+def come_to_rest(service: Service, *, within_seconds: float = REST_SECONDS) -> None:
+    service.wait_until(
+        lambda: books.still_under_way() == 0, within_seconds=within_seconds, what="the end of every order"
+    )
+    service.wait_until(lambda: books.open_messages() == 0, within_seconds=REST_SECONDS, what="rest in the outbox")
