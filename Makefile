@@ -26,8 +26,16 @@ demo: .installed  ## Start everything, place two orders, end; status 0 when both
 	@exec $(VENV)/python -m local.up --once
 
 .PHONY: test
-test: .installed  ## Run all tests on a Postgres and a Valkey of their own
+test: .installed  ## Run the tests on a Postgres and a Valkey of their own (within 5 minutes)
 	@exec $(VENV)/python -m pytest -n 2 --dist loadgroup tests $(ARGS)
+
+.PHONY: proof
+proof: .installed  ## Prove the promises on real processes: crashes, faults, a drill, simulation, fuzz (within 20 minutes)
+	@exec $(VENV)/python -m local.proof $(ARGS)
+
+.PHONY: nightly
+nightly: .installed  ## The same with more seeds, orders and pairs of crashes, on both brokers (hours)
+	@exec $(VENV)/python -m local.proof --nightly $(ARGS)
 
 .PHONY: check
 check: .installed  ## Check format, lint, types, import rules, migrations, settings, locks and the compose file

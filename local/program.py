@@ -18,6 +18,8 @@ from pathlib import Path
 PR_SET_PDEATHSIG = 1
 # What asks a command of ours to end.
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# What one that took too long may take to end its own programs.
+ENDING_SECONDS = 20.0
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
@@ -67,12 +69,15 @@ class Program:
                 preexec_fn=prepare,  # noqa: PLW1509 - called from a single-threaded parent
             )
 
-    def run_to_end(self) -> int:
-        """Its exit status; an interrupt ends it first."""
+    def run_to_end(self, *, within_seconds: float | None = None) -> int:
+        """Its exit status; an interrupt ends it first, and so does the bound, when there is one."""
         self.start()
         assert self.process is not None  # noqa: S101 - start() has just set it
         try:
-            return self.process.wait()
+            return self.process.wait(timeout=within_seconds)
+        except subprocess.TimeoutExpired:
+            self.end(within_seconds=ENDING_SECONDS)
+            return self.process.returncode
         finally:
             self.kill()
 
