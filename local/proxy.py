@@ -7,6 +7,7 @@ reached the server, and that `end` leaves no thread and no socket. Listens on 12
 
 import asyncio
 import contextlib
+import socket
 import threading
 from collections.abc import Coroutine
 from typing import Any, Self, TypeVar
@@ -16,6 +17,7 @@ from local import ports
 from local.proxy_links import PATTERN_MAX_BYTES, Landed, Link, Trap, Way, reset
 
 CHUNK_BYTES = 65_536
+BACKLOG = 512
 # A server that does not answer a request whose reply is to be lost is left after this.
 REPLY_SECONDS = 10.0
 CONTROL_SECONDS = 10.0
@@ -35,7 +37,8 @@ class Proxy:
         self._delay_seconds = 0.0
         self._traps: list[Trap] = []
         self._links: set[Link] = set()
-        self._listening: asyncio.Server | None = None
+        self._accepting: asyncio.Task[None] | None = None
+        self._serving: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._passable = asyncio.Event()
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"proxy-{self.port}", daemon=True)
@@ -131,16 +134,19 @@ class Proxy:
         return len(links)
 
     async def _stop_listening(self) -> None:
-        if self._listening:
-            self._listening.close()
-            self._listening = None
+        if self._accepting:
+            self._accepting.cancel()
+            await asyncio.wait([self._accepting])
+            self._accepting = None
 
     async def _heal(self) -> None:
         self._delay_seconds = 0.0
         self._traps.clear()
         self._passable.set()
-        if self._listening is None:
-            self._listening = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        if self._accepting is None:
+            listener = socket.create_server(("127.0.0.1", self.port), backlog=BACKLOG)
+            listener.settimeout(0)
+            self._accepting = asyncio.create_task(self._accept(listener))
 
     async def _end(self) -> None:
         await self._stop_listening()
@@ -150,8 +156,18 @@ class Proxy:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
 
-    async def _serve(self, source: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
-        self.landed.connections += 1
+    async def _accept(self, listener: socket.socket) -> None:
+        # asyncio's own server loses a connection that it accepts while it is closed.
+        with listener:
+            while True:
+                connection, _ = await asyncio.get_running_loop().sock_accept(listener)
+                self.landed.connections += 1
+                serving = asyncio.create_task(self._serve(connection))
+                self._serving.add(serving)
+                serving.add_done_callback(self._serving.discard)
+
+    async def _serve(self, connection: socket.socket) -> None:
+        source, client = await asyncio.open_connection(sock=connection)
         try:
             answers, server = await asyncio.open_connection(*self.target)
         except OSError:

@@ -162,6 +162,8 @@ class TestFaults:
         assert proxy.landed.connections_cut == 0
 
     def test_new_connections_are_refused_and_the_old_go_on_until_it_is_healed(self, proxy, client):
+        client.sendall(b"a")
+        hear(client, 1)
         proxy.refuse()
 
         with pytest.raises(ConnectionRefusedError):
