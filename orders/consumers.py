@@ -1,6 +1,7 @@
 """order.created.v1 starts the fulfilment; what payments find out later comes back to the order."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 from outbox.consumer import consumer
@@ -42,4 +43,8 @@ def undo_late_charge(messages: Sequence[Message]) -> None:
 @consumer("orders.announce_refund", event=PaymentRefunded)
 def announce_refund(messages: Sequence[Message]) -> None:
     """The customer's order says that their money went back; the notice follows from that."""
-    services.announce_refunds({UUID(message.payload["orderId"]): message.payload["amount"] for message in messages})
+    services.announce_refunds({UUID(m.payload["orderId"]): _refund_told(m.payload) for m in messages})
+
+
+def _refund_told(payload: Mapping[str, Any]) -> services.RefundTold:
+    return services.RefundTold(refund_id=UUID(payload["refundId"]), amount=payload["amount"])

@@ -7,6 +7,7 @@ Not guaranteed here: that the order's total is the sum of its lines; place_order
 
 import uuid_utils.compat as uuid_utils
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
@@ -44,6 +45,8 @@ class Order(models.Model):
     placed_at = models.DateTimeField(db_default=Now())
     ended_at = models.DateTimeField(null=True)
     cancel_requested_at = models.DateTimeField(null=True)
+    # Refunds that the customer was told of: the natural key of telling, for longer than any inbox remembers (I5).
+    announced_refunds = ArrayField(models.UUIDField(), default=list, db_default=[])
 
     class Meta:
         indexes = [

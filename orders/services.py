@@ -36,11 +36,28 @@ WHERE orders.id = pending.id AND orders.status = 'pending'
 RETURNING orders.id, orders.customer_id, orders.total_minor, orders.currency, orders.reason, orders.sequence
 """
 
-NEXT_SEQUENCE = """
-WITH refunded AS MATERIALIZED (SELECT id FROM orders_order WHERE id = ANY(%s) ORDER BY id FOR UPDATE)
-UPDATE orders_order AS orders SET sequence = orders.sequence + 1 FROM refunded WHERE orders.id = refunded.id
+# Only refunds that were not announced before, however old the message that tells of them (I5).
+ANNOUNCE_REFUNDS = """
+WITH refunded AS MATERIALIZED (
+    SELECT orders.id, told.refund_id
+    FROM orders_order orders JOIN unnest(%s::uuid[], %s::uuid[]) AS told(order_id, refund_id)
+      ON orders.id = told.order_id
+    ORDER BY orders.id FOR UPDATE OF orders
+)
+UPDATE orders_order AS orders
+SET sequence = orders.sequence + 1, announced_refunds = orders.announced_refunds || refunded.refund_id
+FROM refunded
+WHERE orders.id = refunded.id AND NOT refunded.refund_id = ANY(orders.announced_refunds)
 RETURNING orders.id, orders.customer_id, orders.currency, orders.sequence
 """
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefundTold:
+    """Money that went back: which refund, and how much, as a decimal string."""
+
+    refund_id: UUID
+    amount: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,17 +129,18 @@ def cancel_orders(order_ids: Collection[UUID]) -> set[UUID]:
     )
 
 
-def announce_refunds(amounts: Mapping[UUID, str]) -> None:
-    """Publishes that money went back, by order id, as decimal strings; each under its order's next sequence (I12)."""
+def announce_refunds(refunds: Mapping[UUID, RefundTold]) -> None:
+    """Publishes that money went back, by order id, once per refund; each under its order's next sequence (I12)."""
+    order_ids = sorted(refunds)
     with transaction.atomic(savepoint=False), connection.cursor() as cursor:
-        cursor.execute(NEXT_SEQUENCE, [sorted(amounts)])
+        cursor.execute(ANNOUNCE_REFUNDS, [order_ids, [refunds[order_id].refund_id for order_id in order_ids]])
         publish_all(
             [
                 Publication(
                     event=OrderRefunded(
                         order_id=str(order_id),
                         customer_id=str(customer_id),
-                        total_amount=amounts[order_id],
+                        total_amount=refunds[order_id].amount,
                         currency=currency,
                     ),
                     aggregate_id=order_id,

@@ -1,6 +1,7 @@
-"""A shop whose orders the tests drive, and a provider with a ledger."""
+"""A shop whose orders the tests drive, a provider with a ledger, and a subscriber to everything."""
 
 from tests.support.provider import provider
+from tests.support.published import published
 from tests.support.shop import shop
 
-__all__ = ["provider", "shop"]
+__all__ = ["provider", "published", "shop"]

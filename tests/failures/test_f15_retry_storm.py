@@ -81,7 +81,7 @@ def test_f15_two_hundred_keys_fifty_times_at_once_over_four_web_processes(servic
 @contextmanager
 def answering(body_of, *, status=b"201 Created"):
     """A web server that answers whatever it is sent, each request by its number."""
-    listener = socket.create_server(("127.0.0.1", 0))
+    door = socket.create_server(("127.0.0.1", 0))
     numbers = iter(range(1_000_000))
 
     def answer(connection):
@@ -94,7 +94,7 @@ def answering(body_of, *, status=b"201 Created"):
     def serve():
         while True:
             try:
-                connection, _ = listener.accept()
+                connection, _ = door.accept()
             except OSError:
                 return
             answer(connection)
@@ -102,7 +102,7 @@ def answering(body_of, *, status=b"201 Created"):
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     try:
-        yield listener.getsockname()[1]
+        yield door.getsockname()[1]
     finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
+        door.shutdown(socket.SHUT_RDWR)
+        door.close()
