@@ -8,6 +8,7 @@ answers in a way that cannot be read may well have done what was asked.
 import json
 import re
 import time
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 import requests
@@ -17,6 +18,8 @@ from providers.errors import OutcomeUnknown
 CHUNK_BYTES = 65_536
 # More digits than any length needs; Python refuses to read thousands of them.
 LENGTH = re.compile(r"[0-9]{1,18}")
+# The year 2100.
+MOMENT_MAX_MS = 4_102_444_800_000
 REASON = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 
 
@@ -74,6 +77,14 @@ def integer(answer: dict[str, Any], name: str) -> int:
     if type(value) is not int:
         raise OutcomeUnknown(f"{name} is not a whole number")
     return value
+
+
+def moment(answer: dict[str, Any], name: str) -> datetime:
+    """A point in time, as milliseconds since 1970 by the provider's clock; raises OutcomeUnknown otherwise."""
+    milliseconds = integer(answer, name)
+    if not 0 <= milliseconds < MOMENT_MAX_MS:
+        raise OutcomeUnknown(f"{name} is not a point in time")
+    return datetime.fromtimestamp(milliseconds / 1000, tz=UTC)
 
 
 def text(answer: dict[str, Any], name: str, *, max_length: int = 255) -> str:

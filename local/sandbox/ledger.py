@@ -9,6 +9,7 @@ the rules that callers must keep is found by `violations`. Not guaranteed: survi
 import json
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,18 +21,20 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS charges (
     number INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, idempotency_key TEXT UNIQUE NOT NULL, order_id TEXT NOT NULL,
     amount_minor INTEGER NOT NULL, refunded_minor INTEGER NOT NULL DEFAULT 0, currency TEXT NOT NULL,
-    payment_method TEXT NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL);
+    payment_method TEXT NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL, created_ms INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX IF NOT EXISTS charges_by_order ON charges (order_id);
 CREATE TABLE IF NOT EXISTS refunds (
     number INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, idempotency_key TEXT UNIQUE NOT NULL, charge_id TEXT NOT NULL,
-    amount_minor INTEGER NOT NULL, currency TEXT NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL);
+    amount_minor INTEGER NOT NULL, currency TEXT NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL,
+    created_ms INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS shipments (
     number INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, idempotency_key TEXT UNIQUE NOT NULL, order_id TEXT NOT NULL,
-    lines TEXT NOT NULL, tracking_number TEXT NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL);
+    lines TEXT NOT NULL, tracking_number TEXT NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL,
+    created_ms INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX IF NOT EXISTS shipments_by_order ON shipments (order_id);
 CREATE TABLE IF NOT EXISTS cancellations (
     number INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, idempotency_key TEXT UNIQUE NOT NULL,
-    shipment_id TEXT NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL);
+    shipment_id TEXT NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL, created_ms INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS answers (
     idempotency_key TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, status INTEGER NOT NULL, body TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS breaches (number INTEGER PRIMARY KEY, kind TEXT NOT NULL, about TEXT NOT NULL);
@@ -66,6 +69,14 @@ class Ledger:
         for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "busy_timeout = 5000"):
             self._connection.execute(f"PRAGMA {pragma}")
         self._connection.executescript(SCHEMA)
+        self._add_missing_columns()
+
+    def _add_missing_columns(self) -> None:
+        """A ledger that an older sandbox left behind goes on."""
+        for table in TABLES:
+            columns = {row["name"] for row in self.rows(f"PRAGMA table_info({table})")}
+            if "created_ms" not in columns:
+                self.change(f"ALTER TABLE {table} ADD COLUMN created_ms INTEGER NOT NULL DEFAULT 0")
 
     def close(self) -> None:
         with self._lock:
@@ -87,7 +98,7 @@ class Ledger:
 
     def enter(self, table: str, prefix: str, **columns: object) -> Row:
         """A new entry with an id of its own."""
-        entry = {"id": f"{prefix}_{uuid7().hex}", **columns}
+        entry = {"id": f"{prefix}_{uuid7().hex}", "created_ms": int(time.time() * 1000), **columns}
         names, marks = ", ".join(entry), ", ".join("?" * len(entry))
         with self._lock:
             self._connection.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", tuple(entry.values()))

@@ -6,6 +6,7 @@ about another amount, and every failure of it is exactly one of Refused, Unavail
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -51,14 +52,35 @@ class RefundReceipt:
 
 @dataclass(frozen=True, kw_only=True)
 class LedgerCharge:
-    """One charge in the provider's own books, for the audit."""
+    """One charge in the provider's own books, for audit and reconciliation. `order_id` is whatever stands there."""
 
     provider_reference: str
     provider_key: str
+    order_id: str
     amount_minor: int
     refunded_minor: int
     currency: str
-    captured: bool
+    # "captured", "declined", or a word of the provider's that this code does not know.
+    status: str
+    created_at: datetime
+
+    @property
+    def captured(self) -> bool:
+        return self.status == "captured"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LedgerRefund:
+    """One refund in the provider's own books."""
+
+    provider_reference: str
+    provider_key: str
+    charge_reference: str
+    amount_minor: int
+    currency: str
+    # "refunded", "declined", or a word that this code does not know.
+    status: str
+    created_at: datetime
 
 
 class Gateway(Protocol):
@@ -80,6 +102,12 @@ class Gateway(Protocol):
 
     def find_refund(self, intent: RefundIntent) -> RefundReceipt | None: ...
 
-    def charges(self) -> Iterator[LedgerCharge]:
-        """The provider's own listing, oldest first, read page by page."""
+    def charges(self, *, after: str = "", key: str = "") -> Iterator[LedgerCharge]:
+        """The provider's own listing, oldest first, read page by page as it is consumed.
+
+        `after` begins behind the entry with that reference; `key` lists what stands under one key. Raises Unavailable
+        or OutcomeUnknown: a listing that ends has been read to its end.
+        """
         ...
+
+    def refunds(self, *, after: str = "", key: str = "") -> Iterator[LedgerRefund]: ...

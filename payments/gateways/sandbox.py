@@ -7,8 +7,8 @@ is OutcomeUnknown. Does not guarantee that it is asked only once: the provider's
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from payments.gateways.base import ChargeIntent, ChargeReceipt, LedgerCharge, RefundIntent, RefundReceipt
-from providers import answers
+from payments.gateways.base import ChargeIntent, ChargeReceipt, LedgerCharge, LedgerRefund, RefundIntent, RefundReceipt
+from providers import answers, listing
 from providers.client import ProviderClient
 from providers.errors import OutcomeUnknown, Refused
 
@@ -47,15 +47,13 @@ class SandboxGateway:
         found = self._find("/payments/refunds", intent.provider_key)
         return _refund_receipt(found, intent) if found else None
 
-    def charges(self) -> Iterator[LedgerCharge]:
-        after = ""
-        while True:
-            page = self._client.request("GET", "/payments/charges", params={"after": after, "limit": str(PAGE_SIZE)})
-            entries = answers.objects(page, "data")
-            yield from map(_ledger_charge, entries)
-            if page.get("has_more") is not True or not entries:
-                return
-            after = answers.text(entries[-1], "id")
+    def charges(self, *, after: str = "", key: str = "") -> Iterator[LedgerCharge]:
+        pages = listing.entries(self._client, "/payments/charges", after=after, key=key, page_size=PAGE_SIZE)
+        return map(_ledger_charge, pages)
+
+    def refunds(self, *, after: str = "", key: str = "") -> Iterator[LedgerRefund]:
+        pages = listing.entries(self._client, "/payments/refunds", after=after, key=key, page_size=PAGE_SIZE)
+        return map(_ledger_refund, pages)
 
     def _find(self, path: str, key: str) -> dict[str, Any] | None:
         found = answers.objects(self._client.request("GET", path, params={"idempotency_key": key}), "data")
@@ -103,8 +101,22 @@ def _ledger_charge(entry: dict[str, Any]) -> LedgerCharge:
     return LedgerCharge(
         provider_reference=answers.text(entry, "id"),
         provider_key=answers.text(entry, "idempotency_key"),
+        order_id=answers.text(entry, "order_id"),
         amount_minor=answers.integer(entry, "amount_minor"),
         refunded_minor=answers.integer(entry, "refunded_minor"),
         currency=answers.text(entry, "currency"),
-        captured=answers.text(entry, "status") == "captured",
+        status=answers.text(entry, "status"),
+        created_at=answers.moment(entry, "created_ms"),
+    )
+
+
+def _ledger_refund(entry: dict[str, Any]) -> LedgerRefund:
+    return LedgerRefund(
+        provider_reference=answers.text(entry, "id"),
+        provider_key=answers.text(entry, "idempotency_key"),
+        charge_reference=answers.text(entry, "charge_id"),
+        amount_minor=answers.integer(entry, "amount_minor"),
+        currency=answers.text(entry, "currency"),
+        status=answers.text(entry, "status"),
+        created_at=answers.moment(entry, "created_ms"),
     )

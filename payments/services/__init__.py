@@ -9,7 +9,7 @@
 This app raises (`providers.errors`); the process that asked decides what follows.
 """
 
-from payments.gateways.base import ChargeIntent, ChargeReceipt, LedgerCharge, RefundIntent, RefundReceipt
+from payments.gateways.base import ChargeIntent, ChargeReceipt, LedgerCharge, LedgerRefund, RefundIntent, RefundReceipt
 from payments.services.charges import (
     ChargeRequest,
     charge,
@@ -19,7 +19,7 @@ from payments.services.charges import (
     note_charges,
     record_charges,
 )
-from payments.services.provider import provider_charges
+from payments.services.provider import provider_charges, provider_refunds
 from payments.services.refunds import (
     RefundRequest,
     find_refund,
@@ -33,6 +33,7 @@ __all__ = [
     "ChargeReceipt",
     "ChargeRequest",
     "LedgerCharge",
+    "LedgerRefund",
     "RefundIntent",
     "RefundReceipt",
     "RefundRequest",
@@ -44,6 +45,7 @@ __all__ = [
     "note_charges",
     "note_refunds",
     "provider_charges",
+    "provider_refunds",
     "record_charges",
     "record_refunds",
     "refund",

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from django.conf import settings
 
-from payments.gateways.base import Gateway, LedgerCharge
+from payments.gateways.base import Gateway, LedgerCharge, LedgerRefund
 from providers.backend import backend
 
 
@@ -14,6 +14,14 @@ def gateway() -> Gateway:
     return named
 
 
-def provider_charges() -> Iterator[LedgerCharge]:
-    """Every charge in the provider's own books, for the audit. Network only, page by page."""
-    return gateway().charges()
+def provider_charges(*, after: str = "", key: str = "") -> Iterator[LedgerCharge]:
+    """Every charge in the provider's own books, oldest first, behind the reference `after`; or those under one key.
+
+    For audit and reconciliation. Network only, page by page as it is consumed; raises Unavailable or OutcomeUnknown.
+    """
+    return gateway().charges(after=after, key=key)
+
+
+def provider_refunds(*, after: str = "", key: str = "") -> Iterator[LedgerRefund]:
+    """The same for refunds."""
+    return gateway().refunds(after=after, key=key)

@@ -6,6 +6,7 @@ it is exactly one of Refused, Unavailable, OutcomeUnknown.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -47,11 +48,30 @@ class CancellationReceipt:
 
 @dataclass(frozen=True, kw_only=True)
 class LedgerShipment:
-    """One shipment in the carrier's own books, for the audit."""
+    """One shipment in the carrier's own books, for audit and reconciliation. `order_id` is whatever stands there."""
 
     provider_reference: str
     provider_key: str
-    is_active: bool
+    order_id: str
+    # "created", "cancelled", "refused", or a word of the carrier's that this code does not know.
+    status: str
+    created_at: datetime
+
+    @property
+    def is_active(self) -> bool:
+        return self.status == "created"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LedgerCancellation:
+    """One cancellation in the carrier's own books."""
+
+    provider_reference: str
+    provider_key: str
+    shipment_reference: str
+    # "cancelled", "refused", or a word that this code does not know.
+    status: str
+    created_at: datetime
 
 
 class Carrier(Protocol):
@@ -73,6 +93,12 @@ class Carrier(Protocol):
 
     def find_cancellation(self, intent: CancellationIntent) -> CancellationReceipt | None: ...
 
-    def shipments(self) -> Iterator[LedgerShipment]:
-        """The carrier's own listing, oldest first, read page by page."""
+    def shipments(self, *, after: str = "", key: str = "") -> Iterator[LedgerShipment]:
+        """The carrier's own listing, oldest first, read page by page as it is consumed.
+
+        `after` begins behind the entry with that reference; `key` lists what stands under one key. Raises Unavailable
+        or OutcomeUnknown: a listing that ends has been read to its end.
+        """
         ...
+
+    def cancellations(self, *, after: str = "", key: str = "") -> Iterator[LedgerCancellation]: ...

@@ -8,12 +8,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from providers import answers
+from providers import answers, listing
 from providers.client import ProviderClient
 from providers.errors import OutcomeUnknown, Refused
 from shipping.carriers.base import (
     CancellationIntent,
     CancellationReceipt,
+    LedgerCancellation,
     LedgerShipment,
     ShipmentIntent,
     ShipmentReceipt,
@@ -50,15 +51,13 @@ class SandboxCarrier:
         found = self._find("/shipping/cancellations", intent.provider_key)
         return _cancellation_receipt(found, intent) if found else None
 
-    def shipments(self) -> Iterator[LedgerShipment]:
-        after = ""
-        while True:
-            page = self._client.request("GET", "/shipping/shipments", params={"after": after, "limit": str(PAGE_SIZE)})
-            entries = answers.objects(page, "data")
-            yield from map(_ledger_shipment, entries)
-            if page.get("has_more") is not True or not entries:
-                return
-            after = answers.text(entries[-1], "id")
+    def shipments(self, *, after: str = "", key: str = "") -> Iterator[LedgerShipment]:
+        pages = listing.entries(self._client, "/shipping/shipments", after=after, key=key, page_size=PAGE_SIZE)
+        return map(_ledger_shipment, pages)
+
+    def cancellations(self, *, after: str = "", key: str = "") -> Iterator[LedgerCancellation]:
+        pages = listing.entries(self._client, "/shipping/cancellations", after=after, key=key, page_size=PAGE_SIZE)
+        return map(_ledger_cancellation, pages)
 
     def _find(self, path: str, key: str) -> dict[str, Any] | None:
         found = answers.objects(self._client.request("GET", path, params={"idempotency_key": key}), "data")
@@ -102,5 +101,17 @@ def _ledger_shipment(entry: dict[str, Any]) -> LedgerShipment:
     return LedgerShipment(
         provider_reference=answers.text(entry, "id"),
         provider_key=answers.text(entry, "idempotency_key"),
-        is_active=answers.text(entry, "status") == "created",
+        order_id=answers.text(entry, "order_id"),
+        status=answers.text(entry, "status"),
+        created_at=answers.moment(entry, "created_ms"),
+    )
+
+
+def _ledger_cancellation(entry: dict[str, Any]) -> LedgerCancellation:
+    return LedgerCancellation(
+        provider_reference=answers.text(entry, "id"),
+        provider_key=answers.text(entry, "idempotency_key"),
+        shipment_reference=answers.text(entry, "shipment_id"),
+        status=answers.text(entry, "status"),
+        created_at=answers.moment(entry, "created_ms"),
     )

@@ -12,6 +12,7 @@ This app raises (`providers.errors`); the process that asked decides what follow
 from shipping.carriers.base import (
     CancellationIntent,
     CancellationReceipt,
+    LedgerCancellation,
     LedgerShipment,
     ShipmentIntent,
     ShipmentReceipt,
@@ -23,7 +24,7 @@ from shipping.services.cancellations import (
     note_cancellations,
     record_cancellations,
 )
-from shipping.services.provider import provider_shipments
+from shipping.services.provider import provider_cancellations, provider_shipments
 from shipping.services.shipments import (
     ShipmentRequest,
     create_shipment,
@@ -37,6 +38,7 @@ __all__ = [
     "CancellationIntent",
     "CancellationReceipt",
     "CancellationRequest",
+    "LedgerCancellation",
     "LedgerShipment",
     "ShipmentIntent",
     "ShipmentReceipt",
@@ -48,6 +50,7 @@ __all__ = [
     "forget_shipments",
     "note_cancellations",
     "note_shipments",
+    "provider_cancellations",
     "provider_shipments",
     "record_cancellations",
     "record_shipments",

@@ -3,6 +3,7 @@
 A new gateway is registered in GATEWAYS, with a provider that knows these faults.
 """
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -223,7 +224,45 @@ def test_the_listing_has_every_charge_page_by_page(make, monkeypatch):
     assert listed[intents[0].provider_key].amount_minor == 2_997
 
 
+def test_the_listing_goes_on_behind_a_reference_and_tells_everything_that_is_compared(make):
+    before = datetime.now(tz=UTC) - timedelta(seconds=1)
+    first, second = charge_intent(), charge_intent()
+    receipt = make().charge(first)
+    make().charge(second)
+    [charge] = [
+        one for one in make().charges(after=receipt.provider_reference) if one.provider_key != first.provider_key
+    ]
+    assert (charge.provider_key, charge.order_id, charge.status) == (
+        second.provider_key,
+        str(second.order_id),
+        "captured",
+    )
+    assert (charge.amount_minor, charge.refunded_minor, charge.currency) == (2_997, 0, "EUR")
+    assert before < charge.created_at < datetime.now(tz=UTC) + timedelta(seconds=1)
+
+
+def test_the_listing_of_one_key_has_that_one_or_none(make):
+    intent = charge_intent()
+    assert list(make().charges(key=intent.provider_key)) == []
+    receipt = make().charge(intent)
+    [charge] = make().charges(key=intent.provider_key)
+    assert charge.provider_reference == receipt.provider_reference
+
+
+def test_refunds_are_listed_with_the_charge_that_they_are_of(make):
+    charged = charge_intent()
+    intent = refund_intent(make(), charged=charged)
+    receipt = make().refund(intent)
+    [refund] = make().refunds(key=intent.provider_key)
+    assert (refund.provider_reference, refund.charge_reference) == (receipt.provider_reference, intent.charge_reference)
+    assert (refund.amount_minor, refund.currency, refund.status) == (2_997, "EUR", "refunded")
+    assert refund in list(make().refunds())
+    [charge] = make().charges(key=charged.provider_key)
+    assert charge.refunded_minor == 2_997
+
+
 @pytest.mark.parametrize("fault", ["html", "5xx", "half_reply", "cut"])
-def test_a_listing_that_fails_is_an_error_and_never_a_short_list(make, fault):
+@pytest.mark.parametrize("listing", ["charges", "refunds"])
+def test_a_listing_that_fails_is_an_error_and_never_a_short_list(make, fault, listing):
     with pytest.raises(ProviderError):
-        list(make(fault).charges())
+        list(getattr(make(fault), listing)())

@@ -3,6 +3,7 @@
 A new carrier is registered in CARRIERS, with a counterpart that knows these faults.
 """
 
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -173,7 +174,35 @@ def test_the_listing_has_every_shipment_page_by_page(make, monkeypatch):
     assert {intent.provider_key for intent in intents} <= listed
 
 
+def test_the_listing_goes_on_behind_a_reference_and_tells_everything_that_is_compared(make):
+    first, second = shipment_intent(), shipment_intent()
+    receipt = make().create(first)
+    make().create(second)
+    listed = {one.provider_key: one for one in make().shipments(after=receipt.provider_reference)}
+    assert first.provider_key not in listed
+    shipment = listed[second.provider_key]
+    assert (shipment.order_id, shipment.status) == (str(second.order_id), "created")
+    assert abs(datetime.now(tz=UTC) - shipment.created_at) < timedelta(minutes=1)
+
+
+def test_the_listing_of_one_key_has_that_one_or_none(make):
+    intent = shipment_intent()
+    assert list(make().shipments(key=intent.provider_key)) == []
+    receipt = make().create(intent)
+    assert [one.provider_reference for one in make().shipments(key=intent.provider_key)] == [receipt.provider_reference]
+
+
+def test_cancellations_are_listed_with_the_shipment_that_they_are_of(make):
+    intent = cancellation_intent(make())
+    receipt = make().cancel(intent)
+    [cancellation] = make().cancellations(key=intent.provider_key)
+    assert (cancellation.provider_reference, cancellation.status) == (receipt.provider_reference, "cancelled")
+    assert cancellation.shipment_reference == intent.shipment_reference
+    assert cancellation in list(make().cancellations())
+
+
 @pytest.mark.parametrize("fault", ["html", "5xx", "half_reply", "cut"])
-def test_a_listing_that_fails_is_an_error_and_never_a_short_list(make, fault):
+@pytest.mark.parametrize("listing", ["shipments", "cancellations"])
+def test_a_listing_that_fails_is_an_error_and_never_a_short_list(make, fault, listing):
     with pytest.raises(ProviderError):
-        list(make(fault).shipments())
+        list(getattr(make(fault), listing)())
