@@ -15,6 +15,7 @@ import structlog
 from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.utils.module_loading import module_has_submodule
 from django.views.decorators.http import require_safe
@@ -37,12 +38,18 @@ class BacklogCollector(Collector):
     """Asks each app's `telemetry.collect()`; one that fails is counted and left out."""
 
     def collect(self) -> Iterator[Metric]:
+        is_away = False
         for label, collect in _collectors():
+            if is_away:
+                METRICS_COLLECTION_FAILURES.labels(label).inc()
+                continue
             try:
                 yield from list(collect())
-            except Exception:
+            except Exception as error:
                 logger.exception("metrics_collection_failed", app=label)
                 METRICS_COLLECTION_FAILURES.labels(label).inc()
+                # Every app would wait as long for a connection, and the scraper would have given up long before.
+                is_away = _is_unreachable(error)
 
 
 @require_safe
@@ -80,6 +87,12 @@ def _collectors() -> Iterator[tuple[str, Collect]]:
             collect = getattr(import_module(f"{config.name}.telemetry"), "collect", None)
             if collect is not None:
                 yield config.label, collect
+
+
+def _is_unreachable(error: Exception) -> bool:
+    """An error of the database that no server sent."""
+    is_connection = isinstance(error, (OperationalError, InterfaceError))
+    return is_connection and getattr(error.__cause__, "sqlstate", None) is None
 
 
 def _is_allowed(request: HttpRequest) -> bool:

@@ -3,7 +3,9 @@
 import subprocess
 import sys
 
+import psycopg
 import pytest
+from django.db import OperationalError
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -58,6 +60,31 @@ def test_an_app_that_cannot_be_read_is_counted_and_costs_the_others_nothing(clie
     assert response.status_code == 200
     assert samples(response.content)["a_backlog"] == 7
     assert 'metrics_collection_failures_total{app="broken"} 1.0' in response.content.decode()
+
+
+def test_a_database_that_is_away_is_waited_for_once_in_a_scrape(client, monkeypatch):
+    """F5: each app would wait as long for a connection; a scraper has given up by then."""
+    asked = []
+
+    def unreachable():
+        asked.append(1)
+        raise OperationalError("couldn't get a connection after 5.00 sec")
+
+    backlog(monkeypatch, first=unreachable, second=unreachable)
+    page = client.get("/metrics").content.decode()
+
+    assert len(asked) == 1
+    assert 'metrics_collection_failures_total{app="first"} 1.0' in page
+    assert 'metrics_collection_failures_total{app="second"} 1.0' in page
+
+
+def test_a_query_that_the_database_ended_costs_its_own_app_only(client, monkeypatch):
+    def too_long():
+        raise OperationalError from psycopg.errors.QueryCanceled()
+
+    backlog(monkeypatch, slow=too_long, well=lambda: [GaugeMetricFamily("a_backlog", "x", value=7)])
+
+    assert samples(client.get("/metrics").content)["a_backlog"] == 7
 
 
 def test_counters_of_many_processes_are_added_and_the_gauges_of_a_dead_one_forgotten(tmp_path, monkeypatch):
