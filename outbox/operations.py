@@ -150,9 +150,16 @@ def bury_spent() -> int:
     messages = claim.claim_spent(names)
     errors = dict(OutboxMessage.objects.filter(key__in=[m.key for m in messages]).values_list("key", "last_error"))
     for message in messages:
-        silence = f"{message.attempts} attempts ended without an answer: the process died or hung each time"
-        failure.bury(inside.get(message.destination), [message], error=errors[message.key] or silence)
+        failure.bury(inside.get(message.destination), [message], error=_silence(message.attempts, errors[message.key]))
     return len(messages)
+
+
+def _silence(attempts: int, last_error: str) -> str:
+    """Why a spent message is dead. An error on record is of an earlier attempt, or of a batch that it was part of."""
+    if not last_error:
+        return f"{attempts} attempts ended without an answer: the process died or hung each time"
+    last = f"the last of {attempts} attempts ended without an answer: its process died or hung"
+    return f"{last}; an earlier one: {last_error}"
 
 
 def purge(

@@ -214,6 +214,17 @@ class TestBurySpent:
         assert row("killer").last_error.startswith("10 attempts ended without an answer")
         assert ledger.texts == ["victim"]
 
+    def test_f9_the_reason_is_the_silence_and_not_the_error_of_a_batch_it_was_part_of(self):
+        """F9: dead with its reason."""
+        tell("killer")
+        OutboxMessage.objects.update(attempts=10, last_error="MemoryError")
+
+        assert operations.bury_spent() == 1
+
+        assert row("killer").last_error == (
+            "the last of 10 attempts ended without an answer: its process died or hung; an earlier one: MemoryError"
+        )
+
     def test_a_last_attempt_under_way_is_left_in_peace(self):
         tell("a")
         OutboxMessage.objects.update(attempts=9)
