@@ -62,9 +62,7 @@ def test_f15_two_hundred_keys_fifty_times_at_once_over_four_web_processes(servic
     """F15, I1, I2: 10,000 answers, 200 orders, one message each; whoever hung up and came back got the same bytes."""
     service.start("sandbox", "web", environment={"WEB_WORKERS": "4"})
 
-    found = storm(
-        Storm(port=service.stack.web_port, token=service.tokens["customer"], body=BODY, keys=some_keys(200))
-    )
+    found = storm(Storm(port=service.stack.web_port, token=service.tokens["customer"], body=BODY, keys=some_keys(200)))
 
     assert (found.orders, found.torn, found.unanswered) == (200, [], [])
     assert found.statuses[201] == 10_000

@@ -1,4 +1,7 @@
-"""Real processes and real signals: what a process takes with it when it dies, and how one ends that is asked to."""
+"""F9: a killed process takes nothing with it: what it had claimed is taken over; a killer message ends up dead, alone.
+
+One process at a time, by SIGKILL from its own consumer or step, and how a relay ends that is asked to.
+"""
 
 import signal
 from datetime import timedelta
