@@ -25,6 +25,7 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 INSTALLED_APPS = [
     "orders_project.apps.OrdersProjectConfig",
+    "audit",
     "orders",
     "sagas",
     "inventory",
@@ -234,6 +235,15 @@ IDEMPOTENCY = {
     "WAITING_THREADS_MAX_SHARE": 0.25,
     # As gunicorn.conf.py reads it: request threads of one process.
     "REQUEST_THREADS": env.int("WEB_THREADS", 16),
+}
+
+AUDIT = {
+    # Beside live traffic an order is judged once it ended longer ago than that.
+    "SETTLED_SECONDS": env.float("AUDIT_SETTLED_SECONDS", 60.0),
+    # The frequent audit of what is new; `manage.py audit` judges everything.
+    "INTERVAL_SECONDS": env.float("AUDIT_INTERVAL_SECONDS", 300.0),
+    # A whole audit reads whole tables: longer than the web's statement timeout.
+    "STATEMENT_TIMEOUT_SECONDS": env.int("AUDIT_STATEMENT_TIMEOUT_SECONDS", 600),
 }
 
 # ── Providers: somebody else's API ────────────────────────────────────────────────────────────────────────────────────

@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 APPS = (
-    "orders", "sagas", "inventory", "payments", "shipping", "notifications", "outbox", "idempotency", "providers",
+    "orders", "sagas", "inventory", "payments", "shipping", "notifications", "outbox", "idempotency", "providers", "audit",
 )  # fmt: skip
 DEPLOYED = ("orders_project", *APPS)
 OURS = (*DEPLOYED, "local", "deploy", "tests")

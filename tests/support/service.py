@@ -4,7 +4,10 @@ Nothing is running until the test starts it by name; everything is killed when t
 as usual: the processes work on the very database of the test (`transactional_db`).
 """
 
+import json
 import os
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,13 +19,14 @@ import redis
 import requests
 from django.db import connection, connections
 
-from local.folder import Folder, local_dir
+from local.folder import PROJECT_DIR, Folder, local_dir
 from local.process_table import NAMES
 from local.seed import seed_demo
 from local.stack import Stack, wait_until
 from local.valkey import Valkey
 
 REQUEST_SECONDS = 30
+AUDIT_SECONDS = 120
 
 
 @dataclass
@@ -70,6 +74,27 @@ class Service:
         """POST /orders with this key, or a new one."""
         own = {"Idempotency-Key": f'"{key or uuid.uuid4()}"', **(headers or {})}
         return self.request("POST", "/orders", json=dict(body), headers=own)
+
+    def audit(self, *options: str) -> list[dict[str, Any]]:
+        """What `manage.py audit --at-rest --json` finds, with the environment of the processes; [] when all is well.
+
+        Fails when it could not judge everything. `--no-ledgers` leaves the providers' books alone.
+        """
+        command = [sys.executable, str(PROJECT_DIR / "manage.py"), "audit", "--at-rest", "--json", *options]
+        environment = {**os.environ, **self.stack.environment, "PROCESS_NAME": "audit"}
+        ended = subprocess.run(
+            command,
+            env=environment,
+            cwd=PROJECT_DIR,
+            capture_output=True,
+            text=True,
+            timeout=AUDIT_SECONDS,
+            check=False,
+        )
+        assert ended.returncode in {0, 1}, f"the audit could not judge: {ended.stdout}{ended.stderr}"
+        found: list[dict[str, Any]] = json.loads(ended.stdout)["violations"]
+        assert bool(found) == bool(ended.returncode), ended.stderr
+        return found
 
     def wait_until(self, happened: Callable[[], bool], *, within_seconds: float, what: str) -> None:
         wait_until(happened, within_seconds=within_seconds, what=what)
