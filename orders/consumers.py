@@ -7,14 +7,16 @@ from uuid import UUID
 from outbox.consumer import consumer
 from outbox.envelope import Message
 from outbox.exceptions import Hopeless
+from payments import selectors as payments
 from payments.events import PaymentChargedLate, PaymentRefunded
-from sagas import late
 from sagas import lifecycle as sagas
+from shipping import selectors as shipping
+from shipping.events import ShipmentCreatedLate
 
-from . import fulfilment, services
+from . import fulfilment, late_success, services
 from .events import OrderCreated
 from .models import Order
-from .sagas import CHARGE_PAYMENT, FULFIL_ORDER
+from .sagas import CHARGE_PAYMENT, CREATE_SHIPMENT, FULFIL_ORDER
 
 
 @consumer("orders.start_fulfilment", event=OrderCreated)
@@ -31,13 +33,23 @@ def start_fulfilment(messages: Sequence[Message]) -> None:
 
 @consumer("orders.undo_late_charge", event=PaymentChargedLate)
 def undo_late_charge(messages: Sequence[Message]) -> None:
-    """A charge that the saga had given up as absent was found after all, by a webhook: it is refunded (F13).
+    """A charge that the saga had given up as absent was found after all, by a webhook or a comparison of the books: it
+    is refunded (F13)."""
+    keys = payments.provider_keys([UUID(message.payload["paymentId"]) for message in messages])
+    _undo(CHARGE_PAYMENT, keys, what="charged")
 
-    When the saga is purged already, nobody is left to refund it but a person: the message dies, visibly (I4).
-    """
-    order_ids = [UUID(message.payload["orderId"]) for message in messages]
-    if orphans := late.adopt_of_subjects(FULFIL_ORDER, CHARGE_PAYMENT, order_ids):
-        raise Hopeless(f"charged, and no saga left to refund it: {', '.join(map(str, sorted(orphans)))}")
+
+@consumer("orders.undo_late_shipment", event=ShipmentCreatedLate)
+def undo_late_shipment(messages: Sequence[Message]) -> None:
+    """The same for a parcel: it is cancelled (F13)."""
+    keys = shipping.provider_keys([UUID(message.payload["shipmentId"]) for message in messages])
+    _undo(CREATE_SHIPMENT, keys, what="shipped")
+
+
+def _undo(step: str, keys: Mapping[UUID, str], *, what: str) -> None:
+    """When nobody is left to undo it but a person, the message dies, visibly (I4)."""
+    if orphans := late_success.undo(step, keys):
+        raise Hopeless(f"{what}, and no saga left to undo it: {', '.join(map(str, sorted(orphans)))}")
 
 
 @consumer("orders.announce_refund", event=PaymentRefunded)

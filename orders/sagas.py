@@ -26,6 +26,7 @@ from . import fulfilment, services
 
 FULFIL_ORDER = "fulfil_order"
 CHARGE_PAYMENT = "charge_payment"
+CREATE_SHIPMENT = "create_shipment"
 PAYMENT_DECLINED = "payment_declined"
 SHIPPING_UNAVAILABLE = "shipping_unavailable"
 Intent = TypeVar("Intent")
@@ -178,7 +179,7 @@ fulfil_order = register(
                 gives_up_as="payment_unavailable",
             ),
             Step(
-                name="create_shipment",
+                name=CREATE_SHIPMENT,
                 action=SHIP,
                 compensation=CANCEL_SHIPMENT,
                 provider="shipping",

@@ -72,3 +72,26 @@ class PaymentWebhookReceived(Event):
     aggregate_type: ClassVar[str] = "payment_webhook"
 
     payment_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaymentDoubted(Event):
+    """Somebody compared our books with the provider's and doubts this row: a reason to ask again, never a fact.
+
+    Its aggregate is the doubt, not the payment: any number of them, in any order.
+    """
+
+    type: ClassVar[str] = "payment.doubted.v1"
+    aggregate_type: ClassVar[str] = "payment_doubt"
+
+    payment_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefundDoubted(Event):
+    """The same of a refund."""
+
+    type: ClassVar[str] = "refund.doubted.v1"
+    aggregate_type: ClassVar[str] = "refund_doubt"
+
+    refund_id: UUID

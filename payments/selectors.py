@@ -20,6 +20,11 @@ def id_of_key(provider_key: str) -> tuple[UUID, UUID] | None:
     return Payment.objects.filter(provider_key=provider_key).values_list("pk", "order_id").first()
 
 
+def provider_keys(payment_ids: Sequence[UUID]) -> dict[UUID, str]:
+    """The provider keys of these payments, by order id. The primary key."""
+    return dict(Payment.objects.filter(pk__in=payment_ids).values_list("order_id", "provider_key"))
+
+
 def _shown(row: Payment) -> dict[str, Any]:
     return {
         "status": row.status,

@@ -1,17 +1,42 @@
 """Late success: a step that was given up, or overtaken, turns out to have happened.
 
 Guarantee: it is never left standing. A saga that goes backward will undo it; one that has ended compensated goes
-backward once more, with a new deadline (F13). Not guaranteed: anything after the saga completed; then the effect is the
-one that counts. Nothing can be undone without a saga: whoever finds that out too late for it is told so.
+backward once more, with a new deadline (F13); one that is purged already is written anew, under the id it had, so that
+the undo has the key it would have had (I3). Not guaranteed: anything after the saga completed; then the effect is the
+one that counts.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
+
+from django.db.models.functions import Now
 
 from . import decisions, journal
 from .decisions import Case
+from .definition import latest
 from .models import Saga, SagaStep
 from .outcomes import Done, Outcome
+
+
+@dataclass(frozen=True, kw_only=True)
+class Purged:
+    """A saga that had ended compensated and is no more: what its owner still knows of it."""
+
+    saga_id: UUID
+    subject_id: UUID
+    data: Mapping[str, Any]
+    reason: str
+
+
+def saga_of_key(key: str, step: str) -> UUID | None:
+    """The saga behind a provider's key of a step's action (StepRun.key); None for any other key."""
+    identity, _, named = key.partition(":")
+    try:
+        return UUID(identity) if named == step and identity == str(UUID(identity)) else None
+    except ValueError:
+        return None
 
 
 def adopt(step: str, outcomes: Mapping[UUID, Outcome]) -> int:
@@ -50,3 +75,31 @@ def _news(saga_id: UUID, step: str, outcome: Done) -> Case | None:
         journal.extend_deadline(case)
         decisions.go_on_backward(case)
     return case
+
+
+def revive(name: str, step: str, purged: Sequence[Purged]) -> None:
+    """Writes purged sagas anew as they had ended, and adopts what happened after all; in the caller's transaction.
+
+    The unique (name, subject) refuses a second one: whoever comes at the same moment fails, tries again and finds it.
+    """
+    definition = latest(name)
+    Saga.objects.bulk_create(
+        [
+            Saga(
+                id=one.saga_id,
+                name=definition.name,
+                version=definition.version,
+                subject_id=one.subject_id,
+                status=Saga.Status.COMPENSATED,
+                direction=Saga.Direction.BACKWARD,
+                current_step=step,
+                reason=one.reason,
+                data=dict(one.data),
+                data_version=definition.data_version,
+                deadline_at=journal.deadline(),
+                ended_at=Now(),
+            )
+            for one in purged
+        ]
+    )
+    adopt(step, {one.saga_id: Done() for one in purged})

@@ -52,3 +52,26 @@ class ShipmentCancelled(Event):
 
     shipment_id: UUID
     order_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShipmentDoubted(Event):
+    """Somebody compared our books with the carrier's and doubts this row: a reason to ask again, never a fact.
+
+    Its aggregate is the doubt, not the shipment: any number of them, in any order.
+    """
+
+    type: ClassVar[str] = "shipment.doubted.v1"
+    aggregate_type: ClassVar[str] = "shipment_doubt"
+
+    shipment_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class CancellationDoubted(Event):
+    """The same of a cancellation."""
+
+    type: ClassVar[str] = "cancellation.doubted.v1"
+    aggregate_type: ClassVar[str] = "cancellation_doubt"
+
+    cancellation_id: UUID

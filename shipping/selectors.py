@@ -12,3 +12,8 @@ def for_orders(order_ids: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:
     # Index shipment_by_order; ids are in time order, so the newest row wins.
     rows = Shipment.objects.filter(order_id__in=order_ids).order_by("pk")
     return {row.order_id: {"status": row.status, "tracking_number": row.tracking_number or None} for row in rows}
+
+
+def provider_keys(shipment_ids: Sequence[UUID]) -> dict[UUID, str]:
+    """The provider keys of these shipments, by order id. The primary key."""
+    return dict(Shipment.objects.filter(pk__in=shipment_ids).values_list("order_id", "provider_key"))

@@ -26,6 +26,7 @@ from payments.services.refunds import (
     note_refunds,
     record_refunds,
     refund,
+    refund_intents_of,
 )
 
 __all__ = [
@@ -49,4 +50,5 @@ __all__ = [
     "record_charges",
     "record_refunds",
     "refund",
+    "refund_intents_of",
 ]

@@ -4,7 +4,7 @@ Guarantees: never more than was captured (I3, a CHECK); no refund is asked for w
 charge (I13); one key, one row; every function is safe to repeat.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -45,6 +45,12 @@ def note_refunds(requests: Sequence[RefundRequest]) -> dict[UUID, RefundIntent]:
     Refund.objects.bulk_create(fresh)
     by_id = {payment.pk: payment for rows in payments.values() for payment in rows}
     return {row.order_id: _intent(row, by_id[row.payment_id]) for row in [*known.values(), *fresh]}
+
+
+def refund_intents_of(refund_ids: Collection[UUID]) -> dict[UUID, RefundIntent]:
+    """Intents by refund id, to probe with; notes nothing, so no call may follow. One query."""
+    rows = Refund.objects.filter(pk__in=refund_ids).select_related("payment")
+    return {row.pk: _intent(row, row.payment) for row in rows}
 
 
 def refund(intent: RefundIntent) -> RefundReceipt:

@@ -20,6 +20,7 @@ from shipping.carriers.base import (
 from shipping.services.cancellations import (
     CancellationRequest,
     cancel_shipment,
+    cancellation_intents_of,
     find_cancellation,
     note_cancellations,
     record_cancellations,
@@ -30,6 +31,7 @@ from shipping.services.shipments import (
     create_shipment,
     find_shipment,
     forget_shipments,
+    intents_of,
     note_shipments,
     record_shipments,
 )
@@ -44,10 +46,12 @@ __all__ = [
     "ShipmentReceipt",
     "ShipmentRequest",
     "cancel_shipment",
+    "cancellation_intents_of",
     "create_shipment",
     "find_cancellation",
     "find_shipment",
     "forget_shipments",
+    "intents_of",
     "note_cancellations",
     "note_shipments",
     "provider_cancellations",

@@ -4,7 +4,7 @@ Guarantees: no cancellation is asked for while it is unknown whether there is a 
 function is safe to repeat. Does not guarantee that the carrier agrees: a parcel on the road may be refused.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -44,6 +44,12 @@ def note_cancellations(requests: Sequence[CancellationRequest]) -> dict[UUID, Ca
     Cancellation.objects.bulk_create(fresh)
     by_id = {shipment.pk: shipment for rows in shipments.values() for shipment in rows}
     return {row.order_id: _intent(row, by_id[row.shipment_id]) for row in [*known.values(), *fresh]}
+
+
+def cancellation_intents_of(cancellation_ids: Collection[UUID]) -> dict[UUID, CancellationIntent]:
+    """Intents by cancellation id, to probe with; notes nothing, so no call may follow. One query."""
+    rows = Cancellation.objects.filter(pk__in=cancellation_ids).select_related("shipment")
+    return {row.pk: _intent(row, row.shipment) for row in rows}
 
 
 def cancel_shipment(intent: CancellationIntent) -> CancellationReceipt:

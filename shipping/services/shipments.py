@@ -5,7 +5,7 @@ asks it to be, and a fact never gives way to a lesser one; every function is saf
 Does not guarantee that the call was made: a noted shipment may have died with its process. The probe tells.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -44,6 +44,11 @@ def note_shipments(requests: Sequence[ShipmentRequest]) -> dict[UUID, ShipmentIn
     for request in requests:
         _check_same(request, rows.get(request.saga_key))
     return {row.order_id: _intent(row) for row in rows.values()}
+
+
+def intents_of(shipment_ids: Collection[UUID]) -> dict[UUID, ShipmentIntent]:
+    """Intents by shipment id, to probe with; notes nothing, so no call may follow. One query."""
+    return {row.pk: _intent(row) for row in Shipment.objects.filter(pk__in=shipment_ids)}
 
 
 def create_shipment(intent: ShipmentIntent) -> ShipmentReceipt:

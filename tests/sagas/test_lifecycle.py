@@ -8,12 +8,13 @@ from django.db import transaction
 from django.utils import timezone
 
 from orders.cancellation import request_cancel
+from orders.models import Order
 from outbox.models import OutboxMessage
 from payments import services as payments
 from payments.models import Payment
 from sagas import lifecycle, recovery
 from sagas.models import Saga, SagaStep
-from tests.support.drive import deliver, drive
+from tests.support.drive import deliver, drive, time_passes
 from tests.support.shop import money, outcome, saga_of, step, steps
 from tests.support.threads import in_thread
 
@@ -30,6 +31,20 @@ def given_up(shop):
     request_cancel(order.pk)
     drive()
     assert outcome(order) == ("cancelled", "customer", "compensated")
+    return order
+
+
+def refused(shop):
+    """An order whose charge could not be made, was not found, and was given up."""
+    shop.provider.always("charge", "lost")
+    order = shop.up_to("charge_payment")
+    for _ in range(8):
+        deliver(CHARGE)
+        time_passes()
+    SagaStep.objects.filter(name="charge_payment").update(attempts=8)
+    drive()
+    assert outcome(order) == ("rejected", "payment_unavailable", "compensated")
+    shop.provider.always("charge", "ok")
     return order
 
 
@@ -97,10 +112,26 @@ class TestLateSuccess:
         assert outcome(order) == ("cancelled", "customer", "compensated")
         assert money(order) == ("refunded", 0)
 
-    def test_i4_a_late_charge_that_no_saga_is_left_to_refund_is_dead_and_visible(self, shop):
+    @pytest.mark.parametrize("customer_cancels", [True, False])
+    def test_f13_a_purged_saga_is_written_anew_to_undo_what_came_late(self, shop, customer_cancels):
+        """F13, I3: under the id, and so the keys, that it had."""
+        order = given_up(shop) if customer_cancels else refused(shop)
+        ended, saga_id = outcome(order), saga_of(order).pk
+        Saga.objects.filter(subject_id=order.pk).delete()
+
+        charged_late(shop, order)
+        drive()
+
+        assert (outcome(order), saga_of(order).pk) == (ended, saga_id)
+        assert money(order) == ("refunded", 0)
+        assert shop.provider.happened("refund") == [f"{saga_id}:charge_payment.undo"]
+        assert steps(order) == {"charge_payment": ("done", "done")}
+
+    def test_i4_a_late_charge_that_nobody_can_undo_is_dead_and_visible(self, shop):
         """I4: and costs the others of its batch nothing."""
         order, other = given_up(shop), given_up(shop)
         Saga.objects.filter(subject_id=order.pk).delete()
+        Order.objects.filter(pk=order.pk).update(status="confirmed", reason="", cancel_requested_at=None)
 
         charged_late(shop, order)
         charged_late(shop, other)
