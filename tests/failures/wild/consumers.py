@@ -69,7 +69,7 @@ def loop(message: Message) -> None:
         try:
             while True:
                 time.sleep(0.01)
-        except Exception:  # noqa: BLE001, S112 - deaf on purpose
+        except Exception:  # noqa: BLE001 - deaf on purpose
             continue
 
 
