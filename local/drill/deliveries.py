@@ -1,0 +1,161 @@
+"""How faults of processes and servers are delivered: kills, freezes, wipes, restarts.
+
+Each method is one delivery (`local.drill.chaos`): it yields how long it has nothing to do, and marks its fault as
+landed once the effect was seen. What it took away for the moment it gives back, whatever happens meanwhile.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from local.drill.chaos import Delivery, Told
+from local.drill.counters import Metrics, Rows
+from local.drill.disturbances import Disturbances
+from local.drill.probes import REMOTE, Probes
+from local.drill.service import REMOTE_CLAIM_SECONDS, WORKERS, Service
+
+DOWN_SECONDS = 0.5
+CHILD_TRIES = 20
+FREEZE_TRIES = 4
+# A slow provider takes 3 s: what the others were at when one was frozen is done by then.
+OTHERS_DONE_SECONDS = 4.5
+STALE = "outbox_stale_claims_total"
+
+CLAIMED_BEFORE = """
+SELECT key, epoch FROM outbox_outboxmessage
+WHERE state = 'open' AND claimed_at <= %s AND due_at > statement_timestamp() AND destination = ANY(%s)
+"""
+TAKEN_OVER = """
+SELECT count(*) FROM outbox_outboxmessage m JOIN unnest(%s::uuid[], %s::int[]) AS seen(key, epoch)
+  ON m.key = seen.key AND m.epoch > seen.epoch
+"""
+END_SESSIONS = """
+SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+
+
+@dataclass
+class Deliveries:
+    """What each of these faults does to one service."""
+
+    service: Service
+    disturbances: Disturbances
+    rows: Rows
+    metrics: Metrics
+    probes: Probes
+    # When Postgres answered again, by this machine's clock.
+    postgres_back: list[float] = field(default_factory=list)
+
+    def kill(self, told: Told) -> Delivery:
+        """SIGKILL to a process and all it forked; it is started again as a supervisor would."""
+        name = told.fault.target
+        with self._held(name):
+            told.landed = self.service.kill(name) is not None
+            if told.landed and name in WORKERS:
+                self.probes.after_kill(name)
+            yield DOWN_SECONDS
+        self.service.revive()
+
+    def kill_one(self, told: Told) -> Delivery:
+        """SIGKILL to one forked child, as when memory runs out; its parent forks another."""
+        name = told.fault.target
+        for _ in range(CHILD_TRIES):
+            if self.service.kill_one(name, choice=int(told.fault.at_seconds * 10)):
+                told.landed = True
+                if name in WORKERS:
+                    self.probes.after_kill(name)
+                return
+            yield DOWN_SECONDS
+
+    def freeze(self, told: Told) -> Delivery:
+        """SIGSTOP until what it had claimed was taken over, then SIGCONT: its late answer must count for nothing (I6).
+
+        A provider that is slow meanwhile makes sure that it has claims; one that was frozen with none is woken and
+        frozen again.
+        """
+        for _ in range(FREEZE_TRIES):
+            self.disturbances.set_mood("payments", "slow")
+            yield 1.0
+            stale_before = self.metrics.total(STALE)
+            yield from self._freeze_once(told)
+            for _ in range(40):
+                if not told.count:
+                    break
+                if self.metrics.total(STALE) > stale_before:
+                    told.landed = True
+                    return
+                yield 0.25
+
+    def _freeze_once(self, told: Told) -> Delivery:
+        name, began = told.fault.target, self._now()
+        with self._frozen([name]) as frozen:
+            yield 0.2
+            self.disturbances.set_mood("payments", "ok")
+            yield OTHERS_DONE_SECONDS
+            claims = self.rows.ask(CLAIMED_BEFORE, began, list(REMOTE)) if frozen else []
+            keys, epochs = [key for key, _ in claims], [epoch for _, epoch in claims]
+            gives_up_at = time.monotonic() + REMOTE_CLAIM_SECONDS + 10
+            while keys and not told.count and time.monotonic() < gives_up_at:
+                told.count = self._taken_over(keys, epochs)
+                yield 0.5
+
+    def wipe(self, told: Told) -> Delivery:
+        """The broker forgets everything while rings are under way: the workers are held up for a moment before."""
+        broker = self.service.ground.broker
+        resting = [name for name in WORKERS if name not in self.service.frozen | self.service.held]
+        with self._frozen(resting):
+            self.disturbances.ring_all()
+            yield 0.3
+            told.count = broker.wipe()
+            told.landed = told.count > 0
+        self.probes.after_wipe()
+
+    def restart_broker(self, told: Told) -> Delivery:
+        told.count = self.service.ground.broker.restart()
+        told.landed = True
+        self.probes.after_broker_restart()
+        yield 0.0
+
+    def restart_postgres(self, told: Told) -> Delivery:
+        """Immediate: no session ends in order; it comes back by its log, as after a power cut."""
+        self.service.ground.restart_postgres()
+        told.landed = True
+        self.postgres_back.append(time.time())
+        yield 0.0
+
+    def end_sessions(self, told: Told) -> Delivery:
+        told.count = int(self.rows.ask(END_SESSIONS)[0][0])
+        told.landed = told.count > 0
+        self.postgres_back.append(time.time())
+        yield 0.0
+
+    @contextmanager
+    def _held(self, name: str) -> Iterator[None]:
+        """Nobody revives it meanwhile."""
+        self.service.held.add(name)
+        try:
+            yield
+        finally:
+            self.service.held.discard(name)
+
+    @contextmanager
+    def _frozen(self, names: list[str]) -> Iterator[list[str]]:
+        frozen = [name for name in names if self.service.freeze(name)]
+        self.service.frozen.update(frozen)
+        try:
+            yield frozen
+        finally:
+            for name in frozen:
+                self.service.frozen.discard(name)
+                self.service.thaw(name)
+
+    def _now(self) -> datetime:
+        moment: datetime = self.rows.ask("SELECT statement_timestamp()")[0][0]
+        return moment
+
+    def _taken_over(self, keys: list[UUID], epochs: list[int]) -> int:
+        return int(self.rows.ask(TAKEN_OVER, keys, epochs)[0][0])
