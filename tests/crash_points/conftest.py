@@ -1,0 +1,54 @@
+"""One stage per test module and test worker: a database of its own that nobody flushes, and processes that stay."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+from django.core.management import call_command
+from django.db import connection, connections
+from psycopg import sql
+
+from .stage import Stage, open_stage
+
+
+@pytest.fixture(scope="module")
+def stage(django_db_blocker: Any) -> Iterator[Stage]:
+    """A running service; the orders of one point after the other."""
+    name = f"crash_points_{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
+    with django_db_blocker.unblock(), _own_database(name):
+        opened = open_stage()
+        try:
+            yield opened
+        finally:
+            opened.end()
+
+
+@contextmanager
+def _own_database(name: str) -> Iterator[None]:
+    """This process's connections lead to a new database with every table, until the end."""
+    settings = connection.settings_dict
+    usual = settings["NAME"]
+    _recreate(name)
+    connections.close_all()
+    settings["NAME"] = name
+    try:
+        call_command("migrate", interactive=False, verbosity=0)
+        yield
+    finally:
+        connections.close_all()
+        settings["NAME"] = usual
+        _drop(name)
+
+
+def _recreate(name: str) -> None:
+    _drop(name)
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as server:
+        server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+
+
+def _drop(name: str) -> None:
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as server:
+        server.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
