@@ -8,6 +8,8 @@ import json
 import re
 import socket
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,6 +24,8 @@ from local.sandbox.replies import Reply, json_reply
 from local.sandbox.webhooks import WebhookSender
 
 BODY_MAX_BYTES = 1_048_576
+# What is remembered of the latest calls; the ledger remembers what happened, this also what was turned away.
+CALLS_MAX = 100_000
 PAGE_MAX = 500
 IDLE_SECONDS = 120
 WRITES = {
@@ -58,6 +62,7 @@ class SandboxServer(ThreadingHTTPServer):
         self.ledger = Ledger(ledger_path)
         self.moods = Moods()
         self.exchange = Exchange(ledger=self.ledger, moods=self.moods, webhooks=webhooks)
+        self.calls: deque[tuple[float, str, str, int]] = deque(maxlen=CALLS_MAX)
         # Set when it ends, so that a reply that is held back does not hold back the end.
         self.ending = threading.Event()
 
@@ -86,7 +91,10 @@ class _Conversation(BaseHTTPRequestHandler):
     def _guarded(self, route: Callable[[str, dict[str, str]], Reply]) -> Reply:
         parts = urlsplit(self.path)
         query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-        return route(parts.path, query)
+        reply = route(parts.path, query)
+        if parts.path.startswith(("/payments/", "/shipping/")):
+            self.server.calls.append((time.time(), self.command, parts.path, reply.status))
+        return reply
 
     def _get(self, path: str, query: dict[str, str]) -> Reply:
         ledger, server = self.server.ledger, self.server
@@ -98,6 +106,7 @@ class _Conversation(BaseHTTPRequestHandler):
         answers: dict[str, Callable[[], Any]] = {
             "/health": lambda: {"status": "ok"},
             "/moods": server.moods.shown,
+            "/calls": lambda: {"calls": list(server.calls)},
             "/ledger": ledger.counts,
             "/ledger/violations": lambda: {"violations": ledger.violations()},
         }

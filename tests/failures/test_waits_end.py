@@ -3,18 +3,15 @@
 from datetime import timedelta
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from outbox import consumer, operations
-from outbox.models import Destination, OutboxMessage
-from providers import operations as providers
+from outbox.models import OutboxMessage
 from sagas import operations as sagas
 from sagas import recovery
 from sagas.models import Saga
 from tests.support.drive import deliver, drive, time_passes
-from tests.support.provider import limits
-from tests.support.shop import attempts, message_of, open_messages, outcome, saga_of, step, step_of
+from tests.support.shop import message_of, open_messages, outcome, saga_of, step, step_of
 
 pytestmark = pytest.mark.django_db
 CHARGE, SHIP = step("charge_payment"), step("create_shipment")
@@ -119,78 +116,3 @@ class TestDeadStep:
 
         assert outcome(order) == ("confirmed", "", "completed")
         assert shop.provider.asked("find_charge") == 1
-
-
-class TestProviderDown:
-    """F12: sagas wait, do not spin; the breaker opens; no attempt is burnt; all resolve."""
-
-    def test_f12_an_open_breaker_starts_no_call_and_counts_no_attempt(self, shop):
-        """F12"""
-        order = shop.up_to("charge_payment")
-        providers.open_breaker("payments", seconds=60, reason="maintenance")
-
-        for _ in range(5):
-            assert deliver(CHARGE) == [0]
-
-        assert (shop.provider.calls, attempts(order)) == ([], {"reserve_stock": 1})
-        assert message_of(order).attempts == 0
-        pause = Destination.objects.get(name=CHARGE)
-        # It looks again after a while: the breaker may be closed by hand.
-        assert timezone.now() < pause.paused_until <= timezone.now() + timedelta(seconds=5)
-
-        providers.close_breaker("payments", reason="done")
-        limits_anew()
-        drive()
-        assert outcome(order) == ("confirmed", "", "completed")
-
-    def test_f12_failures_in_a_row_open_the_breaker_and_give_their_attempts_back(self, shop, settings):
-        """F12: nothing spins: one round of calls, then silence until the trial."""
-        limits(settings, BREAKER_FAILURES=3, BREAKER_OPEN_SECONDS=60.0, IN_FLIGHT_HORIZON_SECONDS=0.0)
-        orders = [shop.up_to("create_shipment") for _ in range(5)]
-        shop.provider.always("create", "unavailable")
-
-        for _ in range(10):
-            deliver(SHIP)
-            time_passes()
-
-        assert shop.provider.asked("create") == 5
-        assert {step_of(order, "create_shipment").attempts for order in orders} == {0}
-        assert {outcome(order)[2] for order in orders} == {"running"}
-
-    def test_f12_after_the_pause_one_trial_decides_and_all_resolve(self, shop, settings):
-        """F12: no herd on healing."""
-        limits(settings, BREAKER_FAILURES=3, BREAKER_OPEN_SECONDS=60.0, IN_FLIGHT_HORIZON_SECONDS=0.0)
-        orders = [shop.up_to("create_shipment") for _ in range(5)]
-        shop.provider.always("create", "unavailable")
-        deliver(SHIP)
-        shop.provider.always("create", "ok")
-        with connection.cursor() as cursor:
-            cursor.execute("UPDATE providers_breaker SET retry_at = now() - interval '1 second'")
-        limits_anew()
-        time_passes()
-        seen = len(shop.provider.calls)
-        running = []
-        shop.provider.before["find"] = lambda: running.append(len(shop.provider.calls) - seen)
-
-        drive()
-
-        assert running[0] == 1
-        assert {outcome(order) for order in orders} == {("confirmed", "", "completed")}
-        assert len(shop.provider.happened("create")) == 5
-
-    def test_f12_one_provider_down_leaves_the_other_alone(self, shop):
-        """F12: queue, slots and breaker are per provider."""
-        providers.open_breaker("shipping", seconds=60, reason="maintenance")
-        order = shop.order()
-        for _ in range(4):
-            deliver("orders.start_fulfilment", step("reserve_stock"), CHARGE, SHIP)
-
-        assert saga_of(order).current_step == "create_shipment"
-        assert shop.provider.order == ["charge"]
-
-
-def limits_anew():
-    """A gate keeps its reading of the breaker for a quarter of a second."""
-    from providers import gate
-
-    gate.gate.cache_clear()
