@@ -17,10 +17,24 @@ class AuditConf:
     rows_max: int = 20
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReconciliationConf:
+    interval_seconds: float = 60.0
+    # What has been quiet for this long beyond the provider's in-flight horizon is compared.
+    settled_seconds: float = 10.0
+
+
 def conf() -> AuditConf:
     """The settings as they are now."""
     given = getattr(settings, "AUDIT", {})
     return AuditConf(**{f.name: given[f.name.upper()] for f in fields(AuditConf) if f.name.upper() in given})
+
+
+def reconciliation() -> ReconciliationConf:
+    """The settings as they are now."""
+    given = getattr(settings, "RECONCILIATION", {})
+    names = [f.name for f in fields(ReconciliationConf) if f.name.upper() in given]
+    return ReconciliationConf(**{name: given[name.upper()] for name in names})
 
 
 def bounds() -> dict[str, Any]:

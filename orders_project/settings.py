@@ -246,6 +246,12 @@ AUDIT = {
     "STATEMENT_TIMEOUT_SECONDS": env.int("AUDIT_STATEMENT_TIMEOUT_SECONDS", 600),
 }
 
+RECONCILIATION = {
+    "INTERVAL_SECONDS": env.float("RECONCILIATION_INTERVAL_SECONDS", 60.0),
+    # Beyond the provider's in-flight horizon: what moved since may be under way, and is not compared yet.
+    "SETTLED_SECONDS": env.float("RECONCILIATION_SETTLED_SECONDS", 10.0),
+}
+
 # ── Providers: somebody else's API ────────────────────────────────────────────────────────────────────────────────────
 
 PROVIDER_DEFAULTS = {

@@ -37,6 +37,12 @@ def progress(name: str, subject_ids: Sequence[UUID]) -> dict[UUID, Progress]:
     }
 
 
+def ids(name: str, subject_ids: Sequence[UUID]) -> dict[UUID, UUID]:
+    """The sagas of these subjects, by subject id; subjects without one are left out."""
+    rows = Saga.objects.filter(name=name, subject_id__in=subject_ids)
+    return dict(rows.values_list("subject_id", "pk"))
+
+
 def stuck(sagas: QuerySet[Saga]) -> QuerySet[Saga]:
     """Those that need a look: waiting for a person, or running with an error on record."""
     return sagas.filter(status=Saga.Status.NEEDS_ATTENTION) | sagas.filter(
