@@ -33,7 +33,8 @@ def try_point(stage: Stage, point: Point, fault: str) -> None:
         scene.meanwhile(len(futures))
         mark = stage.fired() if fault != WORLD else {}
         OVERCOME[fault](stage, point)
-        placed = [future.result(ANSWER_SECONDS) for future in futures]
+        stage.wait(lambda: all(one.done() for one in futures), within_seconds=ANSWER_SECONDS, what="every answer")
+        placed = [future.result() for future in futures]
         scene.afterwards(placed)
         _rest(stage, placed)
         if fault in FROZEN:
@@ -52,7 +53,8 @@ def _place(stage: Stage, orders: Sequence[Wanted]) -> "list[Future[Placed]]":
     futures = [stage.customers.place(wanted) for wanted in orders]
     for future, wanted in zip(futures, orders, strict=True):
         if wanted.is_cancelled:
-            placed = future.result(ANSWER_SECONDS)
+            stage.wait(future.done, within_seconds=ANSWER_SECONDS, what="an answer")
+            placed = future.result()
             underway = SagaStep.objects.filter(
                 saga__subject_id=placed.order_id, name="create_shipment", status__in=["running", "unknown"]
             )
@@ -62,22 +64,14 @@ def _place(stage: Stage, orders: Sequence[Wanted]) -> "list[Future[Placed]]":
 
 
 def _rest(stage: Stage, placed: Sequence[Placed]) -> None:
-    def is_at_rest() -> bool:
-        stage.revive()
-        return verdict.is_at_rest(placed)
-
     try:
-        stage.wait(is_at_rest, within_seconds=REST_SECONDS, what="rest")
+        stage.wait(lambda: verdict.is_at_rest(placed), within_seconds=REST_SECONDS, what="rest")
     except Exception as error:
         raise AssertionError(f"{error} Left: {verdict.what_is_left(placed)}") from error
 
 
-def _died(stage: Stage, point: Point) -> None:
-    stage.revive()
-
-
 def _goes_on(stage: Stage, point: Point) -> None:
-    """Nothing died: the service helps itself."""
+    """The service helps itself; what died is started again by whoever waits (Stage.wait)."""
 
 
 def _cut_commit(stage: Stage, point: Point) -> None:
@@ -99,8 +93,8 @@ def _wake(stage: Stage, point: Point, mark: Mapping[str, Any]) -> None:
 FROZEN = frozenset({"freeze", "freeze_all"})
 OVERCOME: Mapping[str, Callable[[Stage, Point], None]] = {
     WORLD: _goes_on,
-    "kill": _died,
-    "kill_all": _died,
+    "kill": _goes_on,
+    "kill_all": _goes_on,
     "raise": _goes_on,
     "lose": _goes_on,
     "double": _goes_on,

@@ -161,7 +161,13 @@ class Stage:
     # ── the world ──
 
     def wait(self, happened: Callable[[], bool], *, within_seconds: float, what: str) -> None:
-        wait_until(happened, within_seconds=within_seconds, what=what)
+        """Meanwhile whatever dies is started again."""
+
+        def has_happened() -> bool:
+            self.revive()
+            return happened()
+
+        wait_until(has_happened, within_seconds=within_seconds, what=what)
 
     def wait_for_life(self, name: str) -> None:
         """Until the process has said once more that it lives."""
