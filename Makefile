@@ -37,6 +37,10 @@ proof: .installed  ## Prove the promises on real processes: crashes, faults, a d
 nightly: .installed  ## The same with more seeds, orders and pairs of crashes, on both brokers (hours)
 	@exec $(VENV)/python -m local.proof --nightly $(ARGS)
 
+.PHONY: sabotage
+sabotage: .installed  ## Remove each guard once and show which test catches it (ARGS="--only epoch,stock_guard" for some)
+	@exec $(VENV)/python -m tests.sabotage $(ARGS)
+
 .PHONY: check
 check: .installed  ## Check format, lint, types, import rules, migrations, settings, locks and the compose file
 	@exec $(VENV)/python -m local.checks $(ARGS)
