@@ -1,4 +1,4 @@
-"""F12: provider slow, 5xx, 429 with Retry-After, ambiguous, down, declines; webhook before the reply, five times, never:
+"""F12: provider slow, 5xx, 429 with Retry-After, ambiguous, down, declines; webhook before the reply, often, or never:
 sagas wait, do not spin; the breaker opens; no herd on healing; all resolve.
 """
 
