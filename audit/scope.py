@@ -20,21 +20,14 @@ FIRST_KEY = UUID(int=0)
 
 # Under way: an open message (index outbox_open), a live saga (saga_running, saga_needs_attention).
 # Answered for: an operator skipped a step or a compensation, so that what it leaves standing is that person's word.
-# The keys of payments and parcels name their saga even when it is purged (payment_provider_key_is_used_once, …).
 JUDGED = """
 CREATE TEMPORARY TABLE audit_order ON COMMIT DROP AS
 WITH under_way AS MATERIALIZED (
     SELECT correlation_id AS order_id FROM outbox_outboxmessage WHERE state = 'open'
     UNION SELECT subject_id FROM sagas_saga WHERE status IN ('running', 'needs_attention')
-), skipped AS MATERIALIZED (
-    SELECT DISTINCT target_id FROM outbox_operatoract
-    WHERE target_type = 'saga' AND verb = 'skip' AND target_id ~ '^[0-9a-f-]{{36}}$'
 ), answered_for AS MATERIALIZED (
-    SELECT saga.subject_id AS order_id FROM skipped JOIN sagas_saga saga ON saga.id = target_id::uuid
-    UNION SELECT payment.order_id FROM skipped
-          JOIN payments_payment payment ON payment.provider_key = target_id || ':charge_payment'
-    UNION SELECT shipment.order_id FROM skipped
-          JOIN shipping_shipment shipment ON shipment.provider_key = target_id || ':create_shipment'
+    SELECT DISTINCT (detail ->> 'subject')::uuid AS order_id FROM outbox_operatoract
+    WHERE target_type = 'saga' AND verb = 'skip' AND detail ? 'subject'
 )
 SELECT orders.id, orders.customer_id, orders.status, orders.reason, orders.currency, orders.total_minor,
        orders.sequence, orders.placed_at, orders.ended_at, orders.cancel_requested_at,

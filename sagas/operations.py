@@ -171,7 +171,7 @@ def _by_person(name: str, saga_id: UUID, verb: Callable[[Case], bool], *, who: P
     changed = verb(case)
     if changed:
         journal.save([case])
-        detail = {"step": case.step.name, "was": before}
+        detail = {"step": case.step.name, "was": before, "subject": str(case.saga.subject_id)}
         outbox.act(who=who, verb=name, target=("saga", str(saga_id)), reason=reason, **detail)
     return changed
 

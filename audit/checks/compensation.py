@@ -43,6 +43,15 @@ CHECKS = (
         """,
     ),
     Check(
+        promise="I7",
+        name="there_is_no_way_back_from_the_pivot",
+        says="The saga went back though it had confirmed its order.",
+        sql=f"""
+            SELECT saga_id, order_id, name AS step, finished_at, turned_at FROM ({TURNED}) turned
+            WHERE name = 'confirm_order' AND status = 'done'
+        """,
+    ),
+    Check(
         promise="I8",
         name="compensations_run_in_reverse",
         says="A step was undone before one that had been done after it.",

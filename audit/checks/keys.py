@@ -33,7 +33,10 @@ CHECKS = (
             SELECT a.id AS key_id, a.caller, o.customer_id, o.id AS order_id
             FROM ({ANSWERS}) a JOIN orders_order o ON o.id = a.resource_id::uuid
             WHERE a.caller <> 'user:' || o.customer_id OR a.status_code <> 201
-               OR a.answer !~ ('"id": ?"' || o.id || '"') OR a.answer !~ ('"currency": ?"' || o.currency || '"')
+               OR substring(a.answer FROM '"id": ?"([^"]*)"') IS DISTINCT FROM a.resource_id
+               OR substring(a.answer FROM '"currency": ?"([^"]*)"') IS DISTINCT FROM o.currency
+               OR replace(substring(a.answer FROM '"total": ?"([0-9.]+)"'), '.', '')::numeric
+                  IS DISTINCT FROM o.total_minor
         """,
     ),
     Check(

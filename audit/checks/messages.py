@@ -68,6 +68,17 @@ CHECKS = (
         """,
     ),
     Check(
+        promise="I11",
+        name="an_open_message_is_taken_up",
+        says="The message has been due for longer than anything may take, and nobody is at it.",
+        # Index outbox_open.
+        sql="""
+            SELECT m.message_id, m.destination, m.type, m.due_at, m.attempts, m.last_error FROM outbox_outboxmessage m
+            WHERE m.state = 'open'
+              AND m.due_at < statement_timestamp() - make_interval(secs => 3600 * %(longest_wait_hours)s)
+        """,
+    ),
+    Check(
         promise="I12",
         name="an_orders_events_have_no_gap",
         says="The order has counted more events than there are, though all are younger than the outbox's retention.",

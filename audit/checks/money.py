@@ -93,6 +93,20 @@ CHECKS = (
     ),
     Check(
         promise="I13",
+        name="one_key_per_operation",
+        says="The order was charged, or its parcel asked for, under more than one key.",
+        # Indexes payment_by_order, shipment_by_order.
+        sql="""
+            SELECT o.id AS order_id, asked.what, array_agg(asked.provider_key) AS provider_keys FROM audit_order o
+            CROSS JOIN LATERAL (
+                SELECT 'charge' AS what, p.provider_key FROM payments_payment p WHERE p.order_id = o.id
+                UNION ALL
+                SELECT 'shipment', s.provider_key FROM shipping_shipment s WHERE s.order_id = o.id) asked
+            GROUP BY o.id, asked.what HAVING count(*) > 1
+        """,
+    ),
+    Check(
+        promise="I13",
         name="no_payment_stays_unknown",
         says="The order has ended, and nobody knows what became of its charge.",
         # Index payment_by_order.

@@ -81,24 +81,26 @@ CHECKS = (
         """,
     ),
     Check(
-        promise="I6",
+        promise="I3",
         name="a_provider_key_is_its_sagas_own",
-        says="The payment or shipment was asked for under a key that is not its saga's: asked again, it is doubled.",
-        # Indexes one_saga_per_name_and_subject, payment_by_order, shipment_by_order.
+        says="The provider was asked under a key that is not the saga's: asked again, it would do it twice.",
+        # Indexes one_saga_per_name_and_subject, payment_by_order, shipment_by_order, refund_by_order, …
         sql="""
-            SELECT o.id AS order_id, s.id AS saga_id, asked.provider_key FROM audit_order o
+            SELECT o.id AS order_id, s.id AS saga_id, asked.what, asked.provider_key FROM audit_order o
             JOIN sagas_saga s ON s.name = 'fulfil_order' AND s.subject_id = o.id
             CROSS JOIN LATERAL (
-                SELECT p.provider_key, 'charge_payment' AS step FROM payments_payment p WHERE p.order_id = o.id
+                SELECT 'payment' AS what, p.provider_key, p.provider_key = s.id || ':charge_payment' AS own
+                FROM payments_payment p WHERE p.order_id = o.id
                 UNION ALL
-                SELECT h.provider_key, 'create_shipment' FROM shipping_shipment h WHERE h.order_id = o.id
+                SELECT 'shipment', h.provider_key, h.provider_key = s.id || ':create_shipment'
+                FROM shipping_shipment h WHERE h.order_id = o.id
                 UNION ALL
-                SELECT substring(r.provider_key FROM '^[^:]+:[^:]+'), 'refund' FROM payments_refund r
-                WHERE r.order_id = o.id AND r.provider_key NOT LIKE s.id || ':charge_payment.undo%%'
+                SELECT 'refund', r.provider_key, starts_with(r.provider_key, s.id || ':charge_payment.undo')
+                FROM payments_refund r WHERE r.order_id = o.id
                 UNION ALL
-                SELECT substring(c.provider_key FROM '^[^:]+:[^:]+'), 'cancel' FROM shipping_cancellation c
-                WHERE c.order_id = o.id AND c.provider_key NOT LIKE s.id || ':create_shipment.undo%%') asked
-            WHERE asked.provider_key <> s.id || ':' || asked.step
+                SELECT 'cancellation', c.provider_key, starts_with(c.provider_key, s.id || ':create_shipment.undo')
+                FROM shipping_cancellation c WHERE c.order_id = o.id) asked
+            WHERE NOT asked.own
         """,
     ),
 )

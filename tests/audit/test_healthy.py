@@ -1,8 +1,15 @@
-"""A service that kept its promises has no violation, whatever way its orders ended."""
+"""A service that kept its promises has no violation, whatever way its orders ended (I1–I14)."""
+
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.contrib.auth.models import User
 
 from audit.report import audit_now
+from orders.models import Order
+from sagas import operations
+from sagas.models import Saga
+from tests.support.drive import drive
 
 pytestmark = pytest.mark.django_db
 
@@ -16,7 +23,56 @@ def test_no_order_is_no_violation():
     assert found() == []
 
 
-def test_a_confirmed_order_is_no_violation(shop):
+def test_the_history_holds_every_end_that_an_order_may_come_to(history):
+    ends = {name: Order.objects.values_list("status", "reason").get(pk=history[name]) for name in history}
+
+    assert ends == {
+        "confirmed": ("confirmed", ""),
+        "sold_out": ("rejected", "out_of_stock"),
+        "declined": ("rejected", "payment_declined"),
+        "unshippable": ("rejected", "shipping_unavailable"),
+        "cancelled": ("cancelled", "customer"),
+        "cancelled_late": ("cancelled", "customer"),
+        "never_begun": ("cancelled", "customer"),
+        "found_late": ("cancelled", "customer"),
+        "under_way": ("pending", ""),
+    }
+
+
+def test_whatever_way_orders_end_is_no_violation(history):
+    drive()
+
+    assert found() == []
+    assert found(at_rest=False) == []
+    assert found(since=datetime.now(UTC) - timedelta(hours=1)) == []
+
+
+def test_what_is_under_way_is_a_violation_only_at_rest(history):
+    assert found(at_rest=False) == []
+    assert {name for _, name, _ in found()} == {"every_order_has_ended", "every_saga_has_ended", "no_message_is_open"}
+
+
+def test_a_saga_that_waits_for_a_person_is_a_violation_only_at_rest(shop):
+    shop.provider.always("create", "refuse")
+    shop.provider.always("refund", "refuse")
     shop.driven()
 
+    assert found(at_rest=False) == []
+    assert {name for _, name, _ in found()} == {"every_order_has_ended", "every_saga_has_ended"}
+
+
+def test_whoever_skips_a_compensation_answers_for_what_it_leaves(shop, settings):
+    """I8: and the audit knows, even when the saga is purged."""
+    shop.provider.always("create", "refuse")
+    shop.provider.always("refund", "refuse")
+    order = shop.driven()
+    who = User.objects.create(username="ops")
+    operations.skip(Saga.objects.get().pk, who=who, reason="refunded by bank transfer")
+    drive()
+    assert Order.objects.get(pk=order.pk).status == "rejected"
+
+    assert found() == []
+    Saga.objects.all().delete()
+    assert {name for _, name, _ in found()} == {"every_order_had_its_saga"}
+    settings.SAGAS = {**settings.SAGAS, "RETENTION_DAYS": 0}
     assert found() == []
