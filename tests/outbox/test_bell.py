@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from outbox import bell, consumer, routing
+from outbox import bell, consumer
 from outbox.models import Destination, OutboxMessage
 from tests.support.told import CONSUMER, consuming, states, tell
 
@@ -96,32 +96,3 @@ class TestRing:
 
         assert [consumer.deliver(CONSUMER) for _ in range(3)] == [1, 0, 0]
         assert ledger.texts == ["a"]
-
-
-class TestBrokerDown:
-    @pytest.fixture
-    def broker_down(self, monkeypatch):
-        asked = []
-
-        def send_task(*args, **kwargs):
-            asked.append(kwargs)
-            raise ConnectionRefusedError("no broker")
-
-        monkeypatch.setattr(routing, "_inside", {})
-        monkeypatch.setattr("outbox.bell.current_app.send_task", send_task, raising=False)
-        return asked
-
-    def test_f1_a_ring_that_fails_loses_nothing(self, broker_down):
-        """F1: nothing lost, attempts not burnt; the next poll rings again."""
-        consuming(lambda messages: None)
-        tell("a")
-
-        assert bell.ring_all() == 0
-
-        assert len(broker_down) == 1
-        assert broker_down[0]["retry"] is False
-        row = OutboxMessage.objects.get()
-        assert (row.state, row.attempts) == ("open", 0)
-        nothing_moved_for_a_second()
-        bell.ring_all()
-        assert len(broker_down) == 2
