@@ -4,8 +4,10 @@ Guarantee: a check reads tables by SQL of its own and nothing else; it shares no
 Not guaranteed: that no row means that the promise holds; what rows cannot show stands in docs/audit.md.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 
 class When(Enum):
@@ -30,3 +32,14 @@ class Check:
     says: str
     sql: str
     when: When = When.ALWAYS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Violation:
+    """One check that found rows: at most `rows_max` of them are here, `count` were found."""
+
+    promise: str
+    check: str
+    summary: str
+    rows: Sequence[Mapping[str, Any]]
+    count: int

@@ -18,7 +18,7 @@ def as_json(report: Report) -> str:
             "violations": [vars(violation) for violation in report.violations],
             "judged": report.judged,
             "unjudged": report.unjudged,
-            "checks": report.checks,
+            "checks": len(report.taken),
             "seconds": report.seconds,
         },
         default=str,
@@ -51,7 +51,7 @@ def _summary(report: Report) -> str:
     judged = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in report.judged.items())
     rows = sum(violation.count for violation in report.violations)
     verdict = f"{rows} rows violate {len(report.violations)} checks" if rows else "No violation"
-    return f"{verdict}: {report.checks} checks over {judged}, in {report.seconds:.1f} s."
+    return f"{verdict}: {len(report.taken)} checks over {judged}, in {report.seconds:.1f} s."
 
 
 def _value(value: Any) -> str:

@@ -13,9 +13,10 @@ from typing import Any
 
 from django.db import DatabaseError, connection
 
-from .check import Check, When
+from .check import Check, Violation, When
 from .checks import CHECKS
 from .conf import conf
+from .ledgers import Ledgers, judge_ledgers
 from .scope import Scope, judged
 
 # `found` is computed whole, so that what is not shown is counted.
@@ -38,22 +39,12 @@ class CannotJudge(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Violation:
-    """One check that found rows: at most `rows_max` of them are here, `count` were found."""
-
-    promise: str
-    check: str
-    summary: str
-    rows: Sequence[Mapping[str, Any]]
-    count: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class Report:
     violations: Sequence[Violation]
     # How much was looked at: {"orders": …, "settled_orders": …, …}
     judged: Mapping[str, int]
-    checks: int
+    # Seconds by check: what was asked, and what it cost.
+    taken: Mapping[str, float]
     seconds: float
     # What could not be judged, and why, in sentences.
     unjudged: Sequence[str] = field(default=())
@@ -71,26 +62,39 @@ def audit_now(*, at_rest: bool, with_ledgers: bool, since: datetime | None = Non
 def audit_scope(scope: Scope, *, with_ledgers: bool) -> Report:
     """The same for any scope."""
     began = time.monotonic()
-    checks = [check for check in CHECKS if _is_asked(check, scope)]
+    violations: list[Violation] = []
+    taken: dict[str, float] = {}
     try:
         with judged(scope):
-            violations = [found for check in checks if (found := _ask(check, scope))]
+            for check in _asked(scope):
+                began_check = time.monotonic()
+                violations += _ask(check, scope)
+                taken[check.name] = round(time.monotonic() - began_check, 3)
             counted = _rows(COUNTED, scope.parameters())[0]
     except DatabaseError as error:
         raise CannotJudge(f"The database did not answer: {error}".strip()) from error
-    return Report(violations=violations, judged=counted, checks=len(checks), seconds=round(time.monotonic() - began, 3))
+    ledgers = judge_ledgers(at_rest=scope.at_rest) if with_ledgers else Ledgers()
+    return Report(
+        violations=[*violations, *ledgers.violations],
+        judged=counted,
+        taken=taken,
+        seconds=round(time.monotonic() - began, 3),
+        unjudged=ledgers.unjudged,
+    )
 
 
-def _is_asked(check: Check, scope: Scope) -> bool:
-    return check.when == When.ALWAYS or (scope.at_rest if check.when == When.AT_REST else scope.is_whole)
+def _asked(scope: Scope) -> list[Check]:
+    """A whole audit asks everything; only one at rest asks whether anything is left."""
+    left_out = {When.AT_REST: not scope.at_rest, When.WHOLE: not scope.is_whole, When.ALWAYS: False}
+    return [check for check in CHECKS if not left_out[check.when]]
 
 
-def _ask(check: Check, scope: Scope) -> Violation | None:
+def _ask(check: Check, scope: Scope) -> list[Violation]:
     rows = _rows(BOUNDED.format(sql=check.sql), {**scope.parameters(), "rows_max": conf().rows_max})
     if not rows:
-        return None
+        return []
     counts = [row.pop("rows_found") for row in rows]
-    return Violation(promise=check.promise, check=check.name, summary=check.says, rows=rows, count=counts[0])
+    return [Violation(promise=check.promise, check=check.name, summary=check.says, rows=rows, count=counts[0])]
 
 
 def _rows(sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
