@@ -1,8 +1,10 @@
 """Delivers a schedule, each fault at its moment, in one thread, and notes of each whether it landed.
 
-Guarantees that a fault counts as landed only when its effect was seen: the process is gone, messages were lost,
-sessions ended, a counter moved. Everything runs in the drill's main thread, because a process that another thread
-started would end with that thread; so a fault is a generator that says for how many seconds it has nothing to do.
+The schedule's clock stands still while the service is too busy starting again, so a slow machine is hit as often
+between two breaths as a fast one, only later. Guarantees that a fault counts as landed only when its effect was seen: the
+process is gone, messages were lost, sessions ended, a counter moved. Everything runs in the drill's main thread, because
+a process that another thread started would end with that thread; so a fault is a generator that says for how many seconds
+it has nothing to do.
 """
 
 import heapq
@@ -19,7 +21,7 @@ from local.drill.schedule import Fault, Kind, Schedule
 from local.errors import LocalError
 
 # What a fault does, and when it goes on; at its end it answers whether it landed.
-Delivery = Iterator[float]
+Delivery = Generator[float, None, None]
 
 
 @dataclass
@@ -40,44 +42,62 @@ class Chaos:
 
     schedule: Schedule
     deliver: Mapping[Kind, Callable[[Told], Delivery]]
+    # Whether the service has breath enough for the schedule to go on.
+    may_go_on: Callable[[], bool] = lambda: True
     told: list[Told] = field(default_factory=list)
+    # One line for each fault that is over.
+    log: list[str] = field(default_factory=list)
     _agenda: list[tuple[float, int, Told, Delivery]] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=count)
+    _to_come: list[Told] = field(default_factory=list)
+    # Seconds of the schedule's clock, and when it was last looked at.
+    elapsed: float = 0.0
     _began: float = 0.0
+    _looked_at: float = 0.0
 
     def begin(self) -> None:
         """The schedule's clock starts."""
-        self._began = time.monotonic()
-        for fault in self.schedule.faults:
-            told = Told(fault)
-            self.told.append(told)
-            self._put(self._began + fault.at_seconds, told, self.deliver[fault.kind](told))
+        self._began = self._looked_at = time.monotonic()
+        self.told = [Told(fault) for fault in self.schedule.faults]
+        self._to_come = list(self.told)
 
     def go_on(self) -> None:
         """Does what is due by now."""
+        now = time.monotonic()
+        if self.may_go_on():
+            self.elapsed += now - self._looked_at
+        self._looked_at = now
+        while self._to_come and self._to_come[0].fault.at_seconds <= self.elapsed:
+            told = self._to_come.pop(0)
+            self._put(now, told, self.deliver[told.fault.kind](told))
         while self._agenda and self._agenda[0][0] <= time.monotonic():
             _, _, told, delivery = heapq.heappop(self._agenda)
             told.delivered = True
             try:
                 pause = next(delivery)
             except StopIteration:
+                self._note(told)
                 continue
             except (psycopg.Error, redis.RedisError, LocalError, OSError) as error:
                 # One fault met another: Postgres was away when a row was to be looked at.
                 told.error = str(error).splitlines()[0] if str(error) else type(error).__name__
+                self._note(told)
                 continue
             self._put(time.monotonic() + pause, told, delivery)
 
     def end(self) -> None:
         """Gives up what is still under way: each delivery gives back what it took away."""
-        for _, _, _, delivery in self._agenda:
-            if isinstance(delivery, Generator):
-                delivery.close()
+        for _, _, told, delivery in self._agenda:
+            told.error = "given up when the drill ended"
+            delivery.close()
+            self._note(told)
         self._agenda.clear()
+        self._to_come.clear()
+        self.elapsed = float("inf")
 
     @property
     def is_over(self) -> bool:
-        return not self._agenda
+        return self.elapsed >= self.schedule.seconds and not self._agenda and not self._to_come
 
     def count(self, *kinds: Kind) -> int:
         """How many messages, sessions or rows the faults of these kinds hit."""
@@ -91,6 +111,12 @@ class Chaos:
 
     def landed(self) -> Counter[str]:
         return Counter(told.fault.label for told in self.told if told.landed)
+
+    def _note(self, told: Told) -> None:
+        """For whoever wants to know what happened when."""
+        became = "landed" if told.landed else told.error or "did not land"
+        number = f" ({told.count:,})" if told.count else ""
+        self.log.append(f"{time.monotonic() - self._began:7.1f} s  over: {became}{number}  {str(told.fault).strip()}")
 
     def _put(self, due: float, told: Told, delivery: Delivery) -> None:
         heapq.heappush(self._agenda, (due, next(self._numbers), told, delivery))

@@ -25,7 +25,7 @@ THREADS = 48
 REQUEST_SECONDS = 20.0
 # A hasty client: it waits less than it is told to.
 PAUSE_SECONDS = 0.3
-# After the last order was due; then a customer gives up, which is a broken promise.
+# Then a customer gives up, which is a broken promise.
 PATIENCE_SECONDS = 240.0
 # What a client is told to repeat with the same key.
 ASK_AGAIN = {409, 429, 503}
@@ -52,7 +52,7 @@ class Crowd:
     port: int
     tokens: Mapping[str, str]
     log: CrowdLog
-    gives_up_at: float
+    patience_seconds: float = PATIENCE_SECONDS
 
     def serve(self, wish: Wish) -> None:
         """One customer, from the first request to the last."""
@@ -79,7 +79,8 @@ class Crowd:
 
     def _place(self, wish: Wish) -> str | None:
         """Until it is answered; returns the order's id."""
-        while time.monotonic() < self.gives_up_at:
+        gives_up_at = time.monotonic() + self.patience_seconds
+        while time.monotonic() < gives_up_at:
             status, body = self._ask(wish, "/orders", wish.body, key=wish.key)
             if status == 201:
                 order_id = str(json.loads(body)["id"])
@@ -92,7 +93,8 @@ class Crowd:
 
     def _reuse(self, wish: Wish) -> None:
         other = {"sku": "GIZMO", "quantity": 7}
-        while time.monotonic() < self.gives_up_at:
+        gives_up_at = time.monotonic() + self.patience_seconds
+        while time.monotonic() < gives_up_at:
             status, body = self._ask(wish, "/orders", other, key=wish.key)
             if status == 422:
                 self.log.write("refused", key=wish.key, status=status)
@@ -102,7 +104,8 @@ class Crowd:
 
     def _cancel(self, wish: Wish, order_id: str) -> None:
         """Asked for: whether it comes in time is the service's to say (200, 202), or that it does not (409)."""
-        while time.monotonic() < self.gives_up_at:
+        gives_up_at = time.monotonic() + self.patience_seconds
+        while time.monotonic() < gives_up_at:
             status, body = self._ask(wish, f"/orders/{order_id}/cancel", None, key=f"cancel-{wish.key}")
             if status in {200, 202} or (status == 409 and "order-already-ended" in body):
                 self.log.write("cancel answered", key=wish.key, order=order_id, status=status)
@@ -152,13 +155,21 @@ def _bytes(body: Mapping[str, Any] | None) -> bytes:
     return b"" if body is None else json.dumps(body).encode()
 
 
-def place(crowd: Crowd, wanted: Sequence[Wish]) -> None:
-    """Each at its moment; one whose predecessors hold all threads comes later."""
-    began = time.monotonic()
+def place(crowd: Crowd, wanted: Sequence[Wish], *, clock: Path | None) -> None:
+    """Each at its moment by the drill's clock; one whose predecessors hold all threads comes later."""
     with ThreadPoolExecutor(THREADS) as pool:
         for wish in wanted:
-            time.sleep(max(0.0, began + wish.at_seconds - time.monotonic()))
+            while clock is not None and told_time(clock) < wish.at_seconds:
+                time.sleep(0.05)
             pool.submit(crowd.serve, wish)
+
+
+def told_time(clock: Path) -> float:
+    """The seconds of the schedule, as the drill writes them a few times a second."""
+    try:
+        return float(clock.read_text())
+    except (OSError, ValueError):
+        return 0.0
 
 
 def send_storm(crowd: Crowd, keys: int, times: int, seed: int) -> None:
@@ -192,6 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--log", type=Path, required=True)
     parser.add_argument("--credentials", type=Path, required=True)
     parser.add_argument("--storm", type=int, nargs=2, default=None)
+    parser.add_argument("--clock", type=Path, default=None)
     parser.add_argument("--again", action="store_true", help="every order once more: the same key, the same body")
     options = parser.parse_args(arguments)
     tokens = json.loads(options.credentials.read_text())["tokens"]
@@ -199,16 +211,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.again:
         wanted = [Wish(**{**vars(wish), "habit": Habit.PLAIN, "at_seconds": 0.0}) for wish in wanted]
     with options.log.open("a", encoding="utf-8") as file:
-        crowd = Crowd(
-            port=options.port,
-            tokens=tokens,
-            log=CrowdLog(file),
-            gives_up_at=time.monotonic() + options.seconds + PATIENCE_SECONDS,
-        )
+        crowd = Crowd(port=options.port, tokens=tokens, log=CrowdLog(file))
         if options.storm:
             storming = threading.Thread(target=send_storm, args=[crowd, *options.storm, options.seed])
             storming.start()
-        place(crowd, wanted)
+        place(crowd, wanted, clock=None if options.again else options.clock)
         if options.storm:
             storming.join()
     return 0

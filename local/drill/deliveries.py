@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+import psycopg
+
 from local.drill.chaos import Delivery, Told
 from local.drill.counters import Metrics, Rows
 from local.drill.disturbances import Disturbances
@@ -18,7 +20,10 @@ from local.drill.probes import REMOTE, Probes
 from local.drill.service import REMOTE_CLAIM_SECONDS, WORKERS, Service
 
 DOWN_SECONDS = 0.5
+READY_SECONDS = 90.0
 CHILD_TRIES = 20
+ENDING_TRIES = 60
+WAKING_TRIES = 30
 FREEZE_TRIES = 4
 # A slow provider takes 3 s: what the others were at when one was frozen is done by then.
 OTHERS_DONE_SECONDS = 4.5
@@ -49,20 +54,23 @@ class Deliveries:
     probes: Probes
     # When Postgres answered again, by this machine's clock.
     postgres_back: list[float] = field(default_factory=list)
+    sessions_are_needed: bool = False
 
     def kill(self, told: Told) -> Delivery:
         """SIGKILL to a process and all it forked; it is started again as a supervisor would."""
         name = told.fault.target
+        yield from self._ready(name)
         with self._held(name):
             told.landed = self.service.kill(name) is not None
             if told.landed and name in WORKERS:
                 self.probes.after_kill(name)
             yield DOWN_SECONDS
-        self.service.revive()
+        self.service.start_again(name)
 
     def kill_one(self, told: Told) -> Delivery:
         """SIGKILL to one forked child, as when memory runs out; its parent forks another."""
         name = told.fault.target
+        yield from self._ready(name)
         for _ in range(CHILD_TRIES):
             if self.service.kill_one(name, choice=int(told.fault.at_seconds * 10)):
                 told.landed = True
@@ -77,31 +85,42 @@ class Deliveries:
         A provider that is slow meanwhile makes sure that it has claims; one that was frozen with none is woken and
         frozen again.
         """
-        for _ in range(FREEZE_TRIES):
-            self.disturbances.set_mood("payments", "slow")
-            yield 1.0
-            stale_before = self.metrics.total(STALE)
-            yield from self._freeze_once(told)
-            for _ in range(40):
-                if not told.count:
-                    break
-                if self.metrics.total(STALE) > stale_before:
-                    told.landed = True
+        self.sessions_are_needed = True
+        try:
+            for _ in range(FREEZE_TRIES):
+                yield from self._ready(told.fault.target)
+                self.disturbances.set_mood("payments", "slow")
+                yield 1.0
+                yield from self._freeze_once(told)
+                if told.landed:
                     return
-                yield 0.25
+        finally:
+            self.sessions_are_needed = False
+
+    def _ready(self, name: str) -> Delivery:
+        """Waits for its target: what is killed while it starts was not at work."""
+        gives_up_at = time.monotonic() + READY_SECONDS
+        while not self.service.is_ready(name) and time.monotonic() < gives_up_at:
+            yield DOWN_SECONDS
 
     def _freeze_once(self, told: Told) -> Delivery:
-        name, began = told.fault.target, self._now()
+        name, began, stale_before = told.fault.target, self._now(), self.metrics.total(STALE)
         with self._frozen([name]) as frozen:
             yield 0.2
             self.disturbances.set_mood("payments", "ok")
             yield OTHERS_DONE_SECONDS
             claims = self.rows.ask(CLAIMED_BEFORE, began, list(REMOTE)) if frozen else []
             keys, epochs = [key for key, _ in claims], [epoch for _, epoch in claims]
-            gives_up_at = time.monotonic() + REMOTE_CLAIM_SECONDS + 10
+            gives_up_at = time.monotonic() + REMOTE_CLAIM_SECONDS + READY_SECONDS
+            told.count = 0
             while keys and not told.count and time.monotonic() < gives_up_at:
-                told.count = self._taken_over(keys, epochs)
                 yield 0.5
+                told.count = self._taken_over(keys, epochs)
+        for _ in range(WAKING_TRIES):
+            if not told.count or told.landed:
+                return
+            yield DOWN_SECONDS
+            told.landed = self.metrics.total(STALE) > stale_before
 
     def wipe(self, told: Told) -> Delivery:
         """The broker forgets everything while rings are under way: the workers are held up for a moment before."""
@@ -115,23 +134,39 @@ class Deliveries:
         self.probes.after_wipe()
 
     def restart_broker(self, told: Told) -> Delivery:
-        told.count = self.service.ground.broker.restart()
+        told.count = yield from self.service.ground.broker.restart()
         told.landed = True
         self.probes.after_broker_restart()
-        yield 0.0
 
     def restart_postgres(self, told: Told) -> Delivery:
         """Immediate: no session ends in order; it comes back by its log, as after a power cut."""
-        self.service.ground.restart_postgres()
+        yield from self._sessions_spared()
+        self.sessions_are_needed = True
+        try:
+            yield from self.service.ground.restart_postgres()
+        finally:
+            self.sessions_are_needed = False
         told.landed = True
         self.postgres_back.append(time.time())
-        yield 0.0
 
     def end_sessions(self, told: Told) -> Delivery:
-        told.count = int(self.rows.ask(END_SESSIONS)[0][0])
-        told.landed = told.count > 0
-        self.postgres_back.append(time.time())
-        yield 0.0
+        yield from self._sessions_spared()
+        for _ in range(ENDING_TRIES):
+            try:
+                told.count = int(self.rows.ask(END_SESSIONS)[0][0])
+            except psycopg.Error:  # another fault has just taken Postgres away
+                told.count = 0
+            if told.count:
+                told.landed = True
+                self.postgres_back.append(time.time())
+                return
+            yield DOWN_SECONDS
+
+    def _sessions_spared(self) -> Delivery:
+        """Waits while a frozen worker needs its sessions, or Postgres is on its way back already."""
+        gives_up_at = time.monotonic() + FREEZE_TRIES * READY_SECONDS
+        while self.sessions_are_needed and time.monotonic() < gives_up_at:
+            yield DOWN_SECONDS
 
     @contextmanager
     def _held(self, name: str) -> Iterator[None]:

@@ -62,27 +62,37 @@ class Disturbances:
     planted: list[UUID] = field(default_factory=list)
 
     def cut(self, told: Told) -> Delivery:
-        told.count = self.service.wires.named(told.fault.target).cut()
-        told.landed = told.count > 0
-        yield 0.0
+        for _ in range(TRIES):
+            told.count = self.service.wires.named(told.fault.target).cut()
+            if told.count:
+                told.landed = True
+                return
+            yield 0.5
 
     def delay(self, told: Told) -> Delivery:
         wire = self.service.wires.named(told.fault.target)
-        before = wire.landed.request_bytes
-        wire.delay(PROVIDER_DELAY_SECONDS if "providers" in told.fault.target else DELAY_SECONDS)
-        yield told.fault.for_seconds
-        told.landed = wire.landed.request_bytes > before
-        wire.heal()
+        seconds = PROVIDER_DELAY_SECONDS if "providers" in told.fault.target else DELAY_SECONDS
+        for _ in range(TRIES):
+            before = wire.landed.request_bytes
+            wire.delay(seconds)
+            yield told.fault.for_seconds
+            wire.delay(0.0)
+            told.landed = wire.landed.request_bytes > before
+            if told.landed:
+                return
 
     def black_hole(self, told: Told) -> Delivery:
         """Nothing passes and nobody is told; what waited goes on afterwards."""
         wire = self.service.wires.named(told.fault.target)
-        wire.black_hole()
-        yield told.fault.for_seconds
-        before = wire.landed.request_bytes
-        wire.heal()
-        yield 1.0
-        told.landed = wire.landed.request_bytes > before
+        for _ in range(TRIES):
+            wire.black_hole()
+            yield told.fault.for_seconds
+            before = wire.landed.request_bytes
+            wire.heal()
+            yield 1.0
+            told.landed = wire.landed.request_bytes > before
+            if told.landed:
+                return
 
     def lose_commit(self, told: Told) -> Delivery:
         """Postgres commits and the web process does not get to know: it must find out (I1)."""

@@ -6,11 +6,13 @@ the drill's own; Postgres may be another, marked one, and is then never restarte
 
 import signal
 import time
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 import kombu
+import psycopg
 import redis
 
 from local import rabbitmq
@@ -23,7 +25,8 @@ from local.valkey import Valkey
 
 DATABASE = "orders_drill"
 QUEUES = ("ticks", "default", "steps", "payments", "shipping", "notifications")
-BROKER_SECONDS = 60.0
+ANSWER_SECONDS = 120.0
+DOWN_SECONDS = 0.5
 
 
 class Broker(Protocol):
@@ -36,8 +39,8 @@ class Broker(Protocol):
         """Makes it forget what it carries; returns how many messages that were."""
         ...
 
-    def restart(self) -> int:
-        """SIGKILL, and a new start; returns how many messages were lost with it."""
+    def restart(self) -> Generator[float, None, int]:
+        """SIGKILL, and a new start; yields while it waits, returns how many messages were lost with it."""
         ...
 
 
@@ -62,15 +65,24 @@ class ValkeyBroker:
             client.flushall()
         return lost
 
-    def restart(self) -> int:
+    def restart(self) -> Generator[float, None, int]:
         with redis.Redis.from_url(self.url(), socket_timeout=5) as client:
             lost = _waiting(client)
-        port, program = self.server.port, self.server.program
-        if program:
-            program.kill()
-        self.server.start()
-        _insist_on_port("Valkey", self.server.port, port)
+        program = self.server.program
+        if program is None:
+            raise StartFailed("Valkey was never started.")
+        program.kill()
+        yield DOWN_SECONDS
+        program.start()
+        yield from _until(self._answers, within_seconds=ANSWER_SECONDS, what="Valkey's answer")
         return lost
+
+    def _answers(self) -> bool:
+        try:
+            with redis.Redis.from_url(self.url(), socket_timeout=2) as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            return False
 
 
 class RabbitBroker:
@@ -97,15 +109,12 @@ class RabbitBroker:
         with kombu.Connection(self.url(), connect_timeout=5) as connection:
             return sum(_purge(connection, queue) for queue in QUEUES)
 
-    def restart(self) -> int:
+    def restart(self) -> Generator[float, None, int]:
         node = self.server.programs[-1]
         node.kill()
+        yield DOWN_SECONDS
         node.start()
-        deadline = time.monotonic() + BROKER_SECONDS
-        while not self._answers():
-            if not node.is_running or time.monotonic() > deadline:
-                raise StartFailed(f"RabbitMQ did not come back; its log is {node.log}.")
-            time.sleep(0.2)
+        yield from _until(self._answers, within_seconds=ANSWER_SECONDS, what="RabbitMQ's answer")
         return 0
 
     def _answers(self) -> bool:
@@ -125,15 +134,25 @@ class Ground:
     broker: Broker
     postgres: Postgres | None
 
-    def restart_postgres(self) -> None:
-        """As after a power cut: no session ends in order, and what had not been committed has not happened."""
-        if self.postgres is None or self.postgres.program is None or self.postgres.program.process is None:
+    def restart_postgres(self) -> Iterator[float]:
+        """As after a power cut: no session ends in order, and what had not been committed has not happened.
+
+        Yields for how long there is nothing to do; ends when it answers again. Raises StartFailed.
+        """
+        program = self.postgres.program if self.postgres else None
+        if program is None or program.process is None:
             raise StartFailed("This Postgres is not the drill's own and is not restarted.")
-        port, process = self.postgres.port, self.postgres.program.process
-        process.send_signal(signal.SIGQUIT)
-        process.wait()
-        self.postgres.start()
-        _insist_on_port("Postgres", self.postgres.port, port)
+        program.process.send_signal(signal.SIGQUIT)
+        yield from _until(lambda: not program.is_running, within_seconds=ANSWER_SECONDS, what="Postgres' end")
+        program.start()
+        yield from _until(self.postgres_answers, within_seconds=ANSWER_SECONDS, what="Postgres' answer")
+
+    def postgres_answers(self) -> bool:
+        try:
+            psycopg.connect(self.database_url, connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True
 
 
 def prepare(folder: Folder, ending: ExitStack, *, broker: str, database_url: str) -> Ground:
@@ -150,6 +169,7 @@ def prepare(folder: Folder, ending: ExitStack, *, broker: str, database_url: str
         postgres.create_database(DATABASE)
         database_url = postgres.url(DATABASE)
         mark.put(database_url)
+        _recover_fast(database_url)
     ending.callback(chosen.end)
     chosen.start()
     return Ground(database_url=database_url, broker=chosen, postgres=postgres)
@@ -167,6 +187,16 @@ def _purge(connection: kombu.Connection, queue: str) -> int:
             return 0
 
 
-def _insist_on_port(name: str, port: int, before: int) -> None:
-    if port != before:
-        raise StartFailed(f"{name} came back on port {port} instead of {before}: another program has taken it.")
+def _until(happened: Callable[[], bool], *, within_seconds: float, what: str) -> Iterator[float]:
+    deadline = time.monotonic() + within_seconds
+    while not happened():
+        if time.monotonic() > deadline:
+            raise StartFailed(f"{what} did not come within {within_seconds:g} s.")
+        yield 0.2
+
+
+def _recover_fast(database_url: str) -> None:
+    """After a crash Postgres syncs each file of its folder first, ten seconds on a slow disk: one call does as well."""
+    with psycopg.connect(database_url, autocommit=True) as connection, suppress(psycopg.Error):  # not on every system
+        connection.execute("ALTER SYSTEM SET recovery_init_sync_method = 'syncfs'")
+        connection.execute("SELECT pg_reload_conf()")

@@ -9,14 +9,17 @@ import os
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import psutil
 import psycopg
+import requests
 
 from local import run_file
+from local.drill.counters import Rows
 from local.drill.ground import Ground
 from local.errors import StartFailed
 from local.folder import PROJECT_DIR, Folder
@@ -29,6 +32,14 @@ WORKERS = ("worker", "worker-2", "remote-worker", "remote-worker-2")
 # As short as the system checks allow: a claim is longer than Celery's limits, and than a call and five seconds more.
 CLAIM_SECONDS = 15.0
 REMOTE_CLAIM_SECONDS = 15.5
+REVIVE_PAUSE_SECONDS = 2.0
+LOOK_EVERY_SECONDS = 0.5
+# More of them starting at once would leave the processors to nobody else.
+STARTING_MAX = 2
+NEVER = float("inf")
+# The others show by a heartbeat that they live.
+ANSWERS = {"web": "/health/live", "sandbox": "/health"}
+HEARTBEATS = "SELECT process, extract(epoch FROM statement_timestamp() - seen_at) FROM outbox_heartbeat"
 
 
 @dataclass
@@ -59,6 +70,7 @@ class Service:
 
     folder: Folder
     ground: Ground
+    rows: Rows
     stack: Stack
     wires: Wires
     environment: dict[str, str]
@@ -66,16 +78,63 @@ class Service:
     held: set[str] = field(default_factory=set)
     frozen: set[str] = field(default_factory=set)
     revived: int = 0
+    _started_at: dict[str, float] = field(default_factory=dict)
+    _ready: set[str] = field(default_factory=set)
+    _looked_at: float = 0.0
 
     def start(self, *names: str) -> None:
         for name in names:
             self.stack.start(name, environment=self._wired(name))
+
+    def start_again(self, name: str) -> None:
+        """As a supervisor does: without asking whether Postgres is there."""
+        program = self.stack.programs[name]
+        if not program.is_running:
+            program.start()
+            self._ready.discard(name)
+            self._started_at[name] = time.monotonic()
+
+    def is_ready(self, name: str) -> bool:
+        """It runs, and has said so since its latest start. One that was ready stays so until it ends."""
+        return name in self._ready and self.stack.programs[name].is_running
+
+    @property
+    def has_breath(self) -> bool:
+        """Not too many of its processes are on their way back."""
+        return sum(not self.is_ready(name) for name in self.stack.programs) <= STARTING_MAX
+
+    def look(self) -> None:
+        """Starts again what ended by itself, and finds out who is ready; to be called a few times a second."""
+        self.revive()
+        if time.monotonic() - self._looked_at < LOOK_EVERY_SECONDS:
+            return
+        self._looked_at = time.monotonic()
+        waiting = [name for name in self.stack.programs if not self.is_ready(name)]
+        alive = self._alive() if waiting else {}
+        for name in waiting:
+            since_start = time.monotonic() - self._started_at.get(name, 0.0)
+            path = ANSWERS.get(name)
+            answers = _answers(self._address(name) + path) if path else alive.get(name, NEVER) < since_start
+            if answers and self.stack.programs[name].is_running:
+                self._ready.add(name)
+
+    def _address(self, name: str) -> str:
+        return self.stack.base_url if name == "web" else self.stack.sandbox_url
+
+    def _alive(self) -> dict[str, float]:
+        """By process, the seconds since its heartbeat; by the database's clock."""
+        try:
+            found = self.rows.ask(HEARTBEATS)
+        except psycopg.Error:
+            return {}
+        return {process.partition("@")[0]: float(age) for process, age in found}
 
     def kill(self, name: str) -> int | None:
         """SIGKILL to the whole group; returns the process id if it was alive."""
         program = self.stack.programs[name]
         pid = program.pid if program.is_running else None
         self.stack.kill(name)
+        self._ready.discard(name)
         return pid
 
     def kill_one(self, name: str, *, choice: int) -> int | None:
@@ -97,18 +156,13 @@ class Service:
     def thaw(self, name: str) -> bool:
         return self._signal(name, signal.SIGCONT)
 
-    def revive(self) -> list[str]:
-        """Starts what ended by itself, as any supervisor would: a process that met no database, for example."""
-        ended = [
-            name for name, program in self.stack.programs.items() if not program.is_running and name not in self.held
-        ]
-        for name in ended:
-            try:
-                self.start(name)
+    def revive(self) -> None:
+        """Starts what ended by itself, unhurriedly: a process that met no database, for example."""
+        for name, program in self.stack.programs.items():
+            rested = time.monotonic() - self._started_at.get(name, 0.0) > REVIVE_PAUSE_SECONDS
+            if not program.is_running and name not in self.held and rested:
+                self.start_again(name)
                 self.revived += 1
-            except psycopg.OperationalError:  # Postgres is away: at the next look
-                break
-        return ended
 
     def manage(self, *arguments: str) -> Program:
         """Runs a command of manage.py to its end, with the service's own settings."""
@@ -169,11 +223,19 @@ def prepare(folder: Folder, ground: Ground, ending: ExitStack) -> Service:
         workers_to_broker=_proxy(ground.broker.url(), ending),
         workers_to_providers=_proxy(stack.sandbox_url, ending),
     )
-    service = Service(folder=folder, ground=ground, stack=stack, wires=wires, environment=environment)
+    rows = Rows(ground.database_url)
+    service = Service(folder=folder, ground=ground, rows=rows, stack=stack, wires=wires, environment=environment)
     ending.callback(stack.kill)  # nothing of a drill is worth an orderly end
     service.insist_on("migrate", "--no-input", "--verbosity", "0")
     service.insist_on("seed_demo", "--verbosity", "0")
     return service
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=1).ok
+    except requests.RequestException:
+        return False
 
 
 def _proxy(url: str, ending: ExitStack) -> Proxy:
