@@ -118,30 +118,30 @@ UNOWNED = """
     AND NOT EXISTS (SELECT FROM outbox_operatoract a WHERE a.target_type = 'saga' AND a.verb = 'skip'
                     AND a.target_id = split_part(t.provider_key, ':', 1))
 """
-COMMON = """
+SHARED = """
     t.id, t.provider_key AS key, t.provider_reference AS reference, t.order_id, t.status,
     extract(epoch FROM statement_timestamp() - t.updated_at)::float8 AS quiet_seconds
 """
 CHARGES = f"""
-SELECT {COMMON}, '' AS parent, t.amount_minor, t.refunded_minor AS undone_minor, t.currency,
+SELECT {SHARED}, '' AS parent, t.amount_minor, t.refunded_minor AS undone_minor, t.currency,
        EXISTS (SELECT FROM payments_refund r WHERE r.payment_id = t.id AND r.status <> 'refunded') AS undo_noted,
        t.status IN ('captured', 'late') AND {UNOWNED} AS unowned
 FROM payments_payment t
 """
 REFUNDS = f"""
-SELECT {COMMON}, p.provider_reference AS parent, t.amount_minor, NULL::bigint AS undone_minor, p.currency,
+SELECT {SHARED}, p.provider_reference AS parent, t.amount_minor, NULL::bigint AS undone_minor, p.currency,
        false AS undo_noted, false AS unowned
 FROM payments_refund t JOIN payments_payment p ON p.id = t.payment_id
 """
 SHIPMENTS = f"""
-SELECT {COMMON}, '' AS parent, NULL::bigint AS amount_minor, NULL::bigint AS undone_minor, '' AS currency,
+SELECT {SHARED}, '' AS parent, NULL::bigint AS amount_minor, NULL::bigint AS undone_minor, '' AS currency,
        EXISTS (SELECT FROM shipping_cancellation c WHERE c.shipment_id = t.id AND c.status <> 'cancelled')
            AS undo_noted,
        t.status IN ('created', 'late') AND {UNOWNED} AS unowned
 FROM shipping_shipment t
 """
 CANCELLATIONS = f"""
-SELECT {COMMON}, s.provider_reference AS parent, NULL::bigint AS amount_minor, NULL::bigint AS undone_minor,
+SELECT {SHARED}, s.provider_reference AS parent, NULL::bigint AS amount_minor, NULL::bigint AS undone_minor,
        '' AS currency, false AS undo_noted, false AS unowned
 FROM shipping_cancellation t JOIN shipping_shipment s ON s.id = t.shipment_id
 """

@@ -128,16 +128,22 @@ def turn(case: Case, reason: str) -> None:
 
 def go_on_backward(case: Case) -> None:
     """The next compensation in reverse order of completion, or the end (I8)."""
+    step = next_undo(case)
+    if step is None:
+        _end_backward(case)
+        return
+    case.saga.current_step = step.name
+    case.next_command = (step.name, True)
+
+
+def next_undo(case: Case) -> Step | None:
+    """The last step that was done and whose compensation has not ended in any way."""
+    ended = {SagaStep.UndoStatus.DONE, SagaStep.UndoStatus.FAILED, SagaStep.UndoStatus.SKIPPED}
     for step in reversed(case.definition.steps):
         row = case.steps.get(step.name)
-        if row is None or row.status != SagaStep.Status.DONE or step.compensation is None:
-            continue
-        if row.undo_status in {SagaStep.UndoStatus.DONE, SagaStep.UndoStatus.FAILED, SagaStep.UndoStatus.SKIPPED}:
-            continue
-        case.saga.current_step = step.name
-        case.next_command = (step.name, True)
-        return
-    _end_backward(case)
+        if row and row.status == SagaStep.Status.DONE and step.compensation and row.undo_status not in ended:
+            return step
+    return None
 
 
 def go_on_forward(case: Case) -> None:

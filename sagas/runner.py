@@ -195,6 +195,19 @@ def works_of(definition: Definition, step: Step) -> list[LocalWork | RemoteStepW
 
 
 def _turned(case: Case) -> bool:
+    """Whether the saga goes elsewhere instead of taking this step: back, or to the undo of what came late meanwhile."""
+    return _turned_later(case) if case.undo else _turned_back(case)
+
+
+def _turned_later(case: Case) -> bool:
+    """A later step was found done after this undo was decided, and before it began: it is undone first (I8, F13)."""
+    if case.row.undo_started_at is not None or decisions.next_undo(case) in {case.step, None}:
+        return False
+    decisions.go_on_backward(case)
+    return True
+
+
+def _turned_back(case: Case) -> bool:
     """Turns a saga that was asked to cancel, unless a call may have left: then it must ask first."""
     if not case.wants_to_turn or case.may_have_happened:
         return False
