@@ -189,6 +189,9 @@ def _continue(case: Case) -> bool:
 
 def _reset_attempts(case: Case) -> None:
     """All attempts, and the time, that the step may take; whatever became of those so far."""
+    if not case.undo and case.row.started_at is None:
+        # It has taken none: there is no row of a step that never ran.
+        return
     case.touched.add(case.row.name)
     if not case.undo:
         case.row.attempts = 0

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from orders.cancellation import request_cancel
 from outbox.models import OperatorAct, OutboxMessage
-from sagas import operations
+from sagas import operations, recovery
 from sagas.exceptions import VerbRefused
 from sagas.models import Saga, SagaStep
 from tests.support.drive import deliver, drive, time_passes
@@ -43,8 +43,6 @@ def unknown(shop):
 
 def attended(shop):
     """An order that needs attention on its way forward: its deadline has passed."""
-    from sagas import recovery
-
     order = shop.up_to("create_shipment")
     Saga.objects.update(deadline_at=timezone.now() - timedelta(seconds=1))
     assert recovery.attend_overdue() == 1
@@ -60,6 +58,20 @@ class TestRetryAndResume:
 
         assert acts() == ["retry"]
         assert message_of(order).due_at <= timezone.now()
+
+    def test_a_retry_of_a_step_that_never_ran_does_not_say_that_it_runs(self, shop, act):
+        """Its saga was overdue before its first step, is retried, and turns before that step runs."""
+        order = shop.started()
+        Saga.objects.update(deadline_at=timezone.now() - timedelta(seconds=1))
+        assert recovery.attend_overdue() == 1
+
+        assert act("retry", order)
+        assert steps(order) == {}
+        request_cancel(order.pk)
+        drive()
+
+        assert outcome(order) == ("cancelled", "customer", "compensated")
+        assert steps(order) == {}
 
     def test_retry_gives_a_waiting_step_all_its_attempts_and_all_its_time(self, shop, act):
         order = shop.up_to("charge_payment")
