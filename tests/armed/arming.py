@@ -30,7 +30,7 @@ class HasSeam(Protocol):
 _lock = threading.Lock()
 _passages: Counter[str] = Counter()
 _running: set[object] = set()
-_frozen_in: set[object] = set()
+_frozen_in: dict[object, Armed] = {}
 
 
 def arm(points: Iterable[HasSeam]) -> None:
@@ -54,10 +54,10 @@ def _replace(function: str, wrap: Callable[[Callable[..., Any]], Callable[..., A
 def _armed(seams: dict[str, Seam], function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        armed = switch.read()
-        seam = seams.get(armed.point) if armed else None
-        if armed is None or seam is None:
+        armed = next((one for one in switch.read() if one.point in seams and one.is_ready), None)
+        if armed is None:
             return function(*args, **kwargs)
+        seam = seams[armed.point]
         if seam.after:
             result = function(*args, **kwargs)
             _pass(armed, seam, Passage(args, kwargs, result))
@@ -74,13 +74,13 @@ def _armed(seams: dict[str, Seam], function: Callable[..., Any]) -> Callable[...
 
 def _pass(armed: Armed, seam: Seam, passage: Passage) -> bool:
     """Fires if this is the call; tells whether it did."""
-    if armed.mark.exists() or (seam.concerns and not seam.concerns(passage)):
+    if seam.concerns and not seam.concerns(passage):
         return False
     with _lock:
         _passages[str(armed.mark)] += 1
         if _passages[str(armed.mark)] != seam.nth or not armed.take(encloses=len(_running)):
             return False
-        _frozen_in.update(_running)
+        _frozen_in.update(dict.fromkeys(_running, armed))
     FAULTS[armed.fault](armed)
     return True
 
@@ -100,8 +100,6 @@ def _enclosing(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _end(token: object) -> None:
-    if token in _frozen_in:
-        _frozen_in.discard(token)
-        armed = switch.read()
-        if armed and not _frozen_in:
-            armed.over.touch()
+    armed = _frozen_in.pop(token, None)
+    if armed and armed not in _frozen_in.values():
+        armed.over.touch()

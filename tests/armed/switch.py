@@ -12,11 +12,16 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Armed:
-    """`point:fault`, and the file that says that it has fired."""
+    """`point:fault`, the file that says that it has fired, and the one without which it does not fire yet."""
 
     point: str
     fault: str
     mark: Path
+    after: Path | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        return not self.mark.exists() and (self.after is None or self.after.exists())
 
     def take(self, *, encloses: int) -> bool:
         """Makes the mark; False when somebody made it before. `encloses`: how many calls will say when they end."""
@@ -34,26 +39,34 @@ class Armed:
     @property
     def go(self) -> Path:
         """The test makes it when the world is ready for the process to go on."""
-        return self.mark.with_suffix(".go")
+        return self.mark.with_name(f"{self.mark.name}.go")
 
     @property
     def over(self) -> Path:
         """The process makes it when what was frozen has come to its end."""
-        return self.mark.with_suffix(".over")
+        return self.mark.with_name(f"{self.mark.name}.over")
+
+    def line(self) -> str:
+        """As a switch holds it."""
+        return f"{self.point}:{self.fault} {self.mark} {self.after or ''}".strip()
 
 
-def read() -> Armed | None:
+def read() -> list[Armed]:
     """ARMED_POINT with ARMED_MARK; else what stands in the file ARMED_SWITCH, which a test may change as it likes."""
     if text := os.environ.get("ARMED_POINT"):
         return parse(f"{text} {os.environ['ARMED_MARK']}")
     try:
         return parse(Path(os.environ["ARMED_SWITCH"]).read_text())
     except (KeyError, FileNotFoundError):
-        return None
+        return []
 
 
-def parse(text: str) -> Armed | None:
-    """`point:fault mark`; an empty text arms nothing."""
-    what, _, mark = text.strip().partition(" ")
+def parse(text: str) -> list[Armed]:
+    """A line `point:fault mark`, or `point:fault mark after`, for each; an empty text arms nothing."""
+    return [_parse_line(line) for line in text.splitlines() if line.strip()]
+
+
+def _parse_line(line: str) -> Armed:
+    what, mark, *after = line.split()
     point, _, fault = what.partition(":")
-    return Armed(point, fault, Path(mark)) if point and fault and mark else None
+    return Armed(point, fault, Path(mark), Path(after[0]) if after else None)

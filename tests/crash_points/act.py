@@ -1,46 +1,55 @@
 """One crash point, from the armed process to the verdict: the same acts for every point and every fault.
 
-Place, wait for the fault, overcome it as a supervisor would, wait for rest, judge. What differs is in the point, its
-scene and `OVERCOME`.
+Place, wait for the fault, overcome it as a supervisor would, wait for rest, judge. What differs is in the point and its
+scene.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
 from sagas.models import SagaStep
 from tests.armed.faults import COMMIT_LANDS, COMMIT_LOST
+from tests.armed.switch import Armed
 
 from . import verdict
 from .customers import Placed
 from .point import WORLD, Point, Wanted
-from .scenes import SCENES
+from .points import BY_NAME
+from .scenes import SCENES, Scene
 from .stage import Stage
 
-REST_SECONDS = 60.0
-ANSWER_SECONDS = 60.0
+# Waited for, never asserted: a machine may be busy.
+REST_SECONDS = 120.0
+ANSWER_SECONDS = 120.0
+FROZEN = frozenset({"freeze", "freeze_all"})
 
 
 def try_point(stage: Stage, point: Point, fault: str) -> None:
-    """Raises AssertionError with every difference; StartFailed when something did not come about."""
+    """One point. Raises AssertionError with every difference; StartFailed when something did not come about."""
+    _try(stage, SCENES[point.scene](stage, fault), [(point, fault)], point.orders)
+
+
+def try_pair(stage: Stage, first: tuple[Point, str], second: tuple[Point, str], wanted: Wanted) -> None:
+    """The second point is armed from the moment when the first has fired, in the later life of the same order."""
+    _try(stage, SCENES[""](stage, first[1]), [first, second], [wanted])
+
+
+def _try(stage: Stage, scene: Scene, acts: Sequence[tuple[Point, str]], orders: Sequence[Wanted]) -> None:
     since = verdict.rows("SELECT statement_timestamp()")[0][0]
-    scene = SCENES[point.scene](stage, fault)
     try:
-        if fault != WORLD:
-            stage.arm(point, fault)
+        armed = stage.arm(*[(point, fault) for point, fault in acts if fault != WORLD])
         scene.prepare()
-        futures = _place(stage, point.orders)
+        futures = _place(stage, orders)
         scene.meanwhile(len(futures))
-        mark = stage.fired() if fault != WORLD else {}
-        OVERCOME[fault](stage, point)
-        stage.wait(lambda: all(one.done() for one in futures), within_seconds=ANSWER_SECONDS, what="every answer")
-        placed = [future.result() for future in futures]
+        fired = [_overcome(stage, one) for one in armed]
+        placed = _answered(stage, futures)
         scene.afterwards(placed)
         _rest(stage, placed)
-        if fault in FROZEN:
-            _wake(stage, point, mark)
-            _rest(stage, placed)
-        assert [*scene.check(placed), *verdict.differences(stage, placed, since=since)] == []
+        _wake(stage, fired)
+        _rest(stage, placed)
+        found = [*scene.check(placed), *verdict.differences(stage, placed, since=since)]
+        assert not found, "\n".join(found)
     finally:
         scene.leave()
         stage.disarm()
@@ -49,12 +58,36 @@ def try_point(stage: Stage, point: Point, fault: str) -> None:
         stage.revive()
 
 
+def _overcome(stage: Stage, armed: Armed) -> tuple[Armed, Mapping[str, Any]]:
+    """Waits until the fault has fired and does what it takes besides starting again what died (Stage.wait does)."""
+    mark = stage.fired(armed)
+    point = BY_NAME[armed.point]
+    if armed.fault in (COMMIT_LANDS, COMMIT_LOST):
+        stage.cut_commit(point, armed)
+    if armed.fault in FROZEN and point.seam.process != "web":  # gunicorn's other worker is there already
+        stage.start_beside(f"{point.seam.process}-2")
+    return armed, mark
+
+
+def _wake(stage: Stage, fired: Sequence[tuple[Armed, Mapping[str, Any]]]) -> None:
+    """What was frozen goes on when another has done its work, and comes to its end; it must change nothing."""
+    for armed, mark in fired:
+        if armed.fault in FROZEN:
+            process = BY_NAME[armed.point].seam.process
+            stage.wake(process)
+            stage.wait_for_the_end_of(process, armed, mark)
+
+
+def _answered(stage: Stage, futures: "Sequence[Future[Placed]]") -> list[Placed]:
+    stage.wait(lambda: all(one.done() for one in futures), within_seconds=ANSWER_SECONDS, what="every answer")
+    return [future.result() for future in futures]
+
+
 def _place(stage: Stage, orders: Sequence[Wanted]) -> "list[Future[Placed]]":
     futures = [stage.customers.place(wanted) for wanted in orders]
     for future, wanted in zip(futures, orders, strict=True):
         if wanted.is_cancelled:
-            stage.wait(future.done, within_seconds=ANSWER_SECONDS, what="an answer")
-            placed = future.result()
+            [placed] = _answered(stage, [future])
             underway = SagaStep.objects.filter(
                 saga__subject_id=placed.order_id, name="create_shipment", status__in=["running", "unknown"]
             )
@@ -68,38 +101,3 @@ def _rest(stage: Stage, placed: Sequence[Placed]) -> None:
         stage.wait(lambda: verdict.is_at_rest(placed), within_seconds=REST_SECONDS, what="rest")
     except Exception as error:
         raise AssertionError(f"{error} Left: {verdict.what_is_left(placed)}") from error
-
-
-def _goes_on(stage: Stage, point: Point) -> None:
-    """The service helps itself; what died is started again by whoever waits (Stage.wait)."""
-
-
-def _cut_commit(stage: Stage, point: Point) -> None:
-    stage.cut_commit(point)
-
-
-def _frozen(stage: Stage, point: Point) -> None:
-    """Another process of its kind takes over, once the claim has run out."""
-    if point.seam.process != "web":  # gunicorn's other worker is there already
-        stage.start_beside(f"{point.seam.process}-2")
-
-
-def _wake(stage: Stage, point: Point, mark: Mapping[str, Any]) -> None:
-    """What was frozen goes on, and comes to its end; it must change nothing."""
-    stage.wake(point.seam.process)
-    stage.wait_for_the_end_of(point.seam.process, mark)
-
-
-FROZEN = frozenset({"freeze", "freeze_all"})
-OVERCOME: Mapping[str, Callable[[Stage, Point], None]] = {
-    WORLD: _goes_on,
-    "kill": _goes_on,
-    "kill_all": _goes_on,
-    "raise": _goes_on,
-    "lose": _goes_on,
-    "double": _goes_on,
-    "freeze": _frozen,
-    "freeze_all": _frozen,
-    COMMIT_LANDS: _cut_commit,
-    COMMIT_LOST: _cut_commit,
-}

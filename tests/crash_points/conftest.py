@@ -7,8 +7,10 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 from django.db import connection, connections
+from django.test import override_settings
 from psycopg import sql
 
 from .stage import Stage, open_stage
@@ -20,8 +22,13 @@ def stage(django_db_blocker: Any) -> Iterator[Stage]:
     name = f"crash_points_{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
     with django_db_blocker.unblock(), _own_database(name):
         opened = open_stage()
+        # The audit in this process knows the destination outside, as the processes do.
+        outside = {**settings.OUTBOX, "DESTINATIONS": {"ledger": {"BACKEND": "tests.support.ledger_file.LedgerFile"}}}
         try:
-            yield opened
+            with override_settings(OUTBOX=outside):
+                yield opened
+            # After every point of this module: nothing may be wrong in any book, and nothing under way.
+            assert not (found := opened.audit()), found
         finally:
             opened.end()
 
@@ -29,17 +36,17 @@ def stage(django_db_blocker: Any) -> Iterator[Stage]:
 @contextmanager
 def _own_database(name: str) -> Iterator[None]:
     """This process's connections lead to a new database with every table, until the end."""
-    settings = connection.settings_dict
-    usual = settings["NAME"]
+    places = connection.settings_dict
+    usual = places["NAME"]
     _recreate(name)
     connections.close_all()
-    settings["NAME"] = name
+    places["NAME"] = name
     try:
         call_command("migrate", interactive=False, verbosity=0)
         yield
     finally:
         connections.close_all()
-        settings["NAME"] = usual
+        places["NAME"] = usual
         _drop(name)
 
 

@@ -16,7 +16,7 @@ from .point import Wanted
 
 # Longer than any request takes that is not lost, so that a frozen web process costs a customer this once.
 REQUEST_SECONDS = 2.5
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 120.0
 PAUSE_SECONDS = 0.1
 # The service says "again", or an armed error came through; anything else is an answer.
 AGAIN = frozenset({409, 500, 502, 503})

@@ -244,5 +244,41 @@ BEAT = [
            "F10: beat is no single point of failure", scene="beat"),
 ]  # fmt: skip
 
-POINTS: Sequence[Point] = [*INTAKE, *RELAY, *LOCAL, *REMOTE, *COMPENSATION, *WEBHOOK, *PURGE, *BEAT]
+AUDIT = [
+    _point(
+        "audit.tick_before_commit",
+        "relay",
+        "after audit.consumers:doubt",
+        ("kill", "raise"),
+        "F10: the next tick asks for it",
+        scene="books_due",
+    ),
+    _point(
+        "audit.slice_before_commit",
+        "remote-worker",
+        "after audit.reconciliation:store_slice",
+        KILL,
+        "I4: read again, and compared once",
+        scene="books_due",
+    ),
+    _point(
+        "audit.slice_commit_unknown",
+        "remote-worker",
+        "after audit.reconciliation:store_slice",
+        COMMIT,
+        "I4: the position moves once",
+        scene="books_due",
+    ),
+    _point(
+        "audit.slice_committed",
+        "remote-worker",
+        f"after {RECORDED}",
+        KILL,
+        "I4: the next slice goes on from there",
+        about=destination("audit.reconcile_payments"),
+        scene="books_due",
+    ),
+]
+
+POINTS: Sequence[Point] = [*INTAKE, *RELAY, *LOCAL, *REMOTE, *COMPENSATION, *WEBHOOK, *PURGE, *BEAT, *AUDIT]
 BY_NAME = {point.name: point for point in POINTS}

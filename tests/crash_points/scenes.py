@@ -12,6 +12,7 @@ from uuid import UUID
 import uuid_utils.compat as uuid_utils
 from django.db import connection
 
+from audit.models import Difference
 from outbox.models import OutboxMessage
 from sagas import verbs
 from sagas.models import Saga, SagaStep
@@ -21,7 +22,7 @@ from .point import WORLD
 from .stage import Stage
 from .verdict import rows
 
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 60.0
 PAUSE_OUTSIDE = """
 INSERT INTO outbox_destination (name, slots, rings, rings_moved_at, pauses, pause_reason, paused_until)
 VALUES ('ledger', 1, 0, now(), 0, '', now() + interval '5 minutes')
@@ -218,6 +219,26 @@ class Beat(Scene):
         self.stage.wait(lambda: rows(BEATS_TICK) != before, within_seconds=WAIT_SECONDS, what="beat's next tick")
 
 
+class BooksDue(Scene):
+    """The comparison with the providers' books is due: before the fault, and after it."""
+
+    def prepare(self) -> None:
+        _make_due(["audit.reconcile"])
+
+    def afterwards(self, placed: Sequence[Placed]) -> None:
+        _make_due(["audit.reconcile"])
+
+    def check(self, placed: Sequence[Placed]) -> list[str]:
+        """Compared to the end, and no difference found."""
+        asked = OutboxMessage.objects.filter(destination__startswith="audit.reconcile_", state="open")
+        self.stage.wait(lambda: not asked.exists(), within_seconds=WAIT_SECONDS, what="the end of the comparison")
+        dead = OutboxMessage.objects.filter(destination__startswith="audit.reconcile_", state="dead").count()
+        return [
+            *([f"{dead} messages of the comparison are dead"] if dead else []),
+            *[f"a difference: {kind} {key}" for kind, key in Difference.objects.values_list("kind", "provider_key")],
+        ]
+
+
 SCENES: Mapping[str, type[Scene]] = {
     "": Scene,
     "four_due": FourDue,
@@ -228,6 +249,7 @@ SCENES: Mapping[str, type[Scene]] = {
     "one_hint": OneHint,
     "old_rows": OldRows,
     "beat": Beat,
+    "books_due": BooksDue,
 }
 
 

@@ -9,7 +9,6 @@ from tests.armed.faults import FAULTS
 from tests.armed.seam import Passage, destination, owner_of
 from tests.docs.pages import page
 
-from .act import OVERCOME
 from .point import WORLD
 from .points import POINTS
 from .scenes import SCENES
@@ -46,7 +45,6 @@ def test_every_point_is_at_a_function_that_exists_in_a_process_that_exists(point
 
     assert point.seam.process in KINDS
     assert set(point.faults) <= {*FAULTS, WORLD}
-    assert set(point.faults) <= set(OVERCOME)
     assert point.scene in SCENES
     assert re.match(r"[IF]\d+", point.promise), "a promise begins with its number"
 

@@ -4,11 +4,13 @@ Shares no code with the services. What it returns are differences: sentences, no
 """
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 import requests
 from django.db import connection
 
+from audit.report import audit_now
 from tests.support import ledger_file
 
 from .customers import Placed
@@ -72,18 +74,32 @@ def what_is_left(placed: Sequence[Placed]) -> list[str]:
     return [text for (text,) in rows(WHAT_IS_LEFT, ids=_ids(placed))]
 
 
-def differences(stage: Stage, placed: Sequence[Placed], *, since: Any) -> list[str]:
+def differences(stage: Stage, placed: Sequence[Placed], *, since: datetime) -> list[str]:
     """Every way in which a promise about these orders is broken."""
     return [
         *_answers(stage, placed, since),
         *_orders(stage, placed),
         *[text for (text,) in rows(LOOSE_ENDS, ids=_ids(placed))],
         *_outside(stage, placed),
-        *[f"the sandbox saw {violation}" for violation in _ask(stage, "/ledger/violations")["violations"]],
+        *_breaches(stage),
+        *_audited(since),
     ]
 
 
-def _answers(stage: Stage, placed: Sequence[Placed], since: Any) -> Iterator[str]:
+def _breaches(stage: Stage) -> list[str]:
+    """What the sandbox saw that no caller may do, since the last verdict."""
+    seen = _ask(stage, "/ledger/violations")["violations"]
+    new, stage.breaches = seen[stage.breaches :], len(seen)
+    return [f"the sandbox saw {breach}" for breach in new]
+
+
+def _audited(since: datetime) -> list[str]:
+    """What the audit finds of what is new; the providers' books are compared above, and as a whole at the end."""
+    report = audit_now(at_rest=True, with_ledgers=False, since=since)
+    return [f"{found.promise} {found.check}: {found.summary}: {list(found.rows)}" for found in report.violations]
+
+
+def _answers(stage: Stage, placed: Sequence[Placed], since: datetime) -> Iterator[str]:
     """I2: one order per key, and the same bytes to whoever asks again."""
     keys = sorted(one for (one,) in rows(KEYS, keys=[p.key for p in placed]))
     if keys != sorted(_ids(placed)):
