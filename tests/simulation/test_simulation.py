@@ -1,0 +1,59 @@
+"""Whatever the order of steps, and whatever is lost, doubled, late or dead between any two of them: every order ends,
+and every book agrees. One thread at a time against a real Postgres; clock, broker, network, chance and crashes by seed.
+"""
+
+import os
+
+import pytest
+
+from . import seeds
+
+pytestmark = pytest.mark.django_db
+FAST_SEEDS = range(1, 6)
+SEEDS = int(os.environ.get("SIMULATION_SEEDS", "200"))
+FIRST_SEED = int(os.environ.get("SIMULATION_FIRST_SEED", "1"))
+CHUNK = 25
+# What must have happened in every chunk of seeds: a simulation in which nothing goes wrong proves nothing.
+MUST_HAPPEN = (
+    "a process died at a statement", "a process died before a COMMIT", "a process died after a COMMIT",
+    "a connection was cut", "a connection was cut before a COMMIT", "a connection was cut after a COMMIT",
+    "a transaction was interleaved", "a statement waited for a lock", "a process was killed", "a process froze at work",
+    "a ring was lost", "a ring was doubled", "a ring was delayed", "rings reordered", "the broker was wiped",
+    "the broker was down", "a provider was away", "a call: ok", "a call: refused", "a call: late", "a call: lost",
+    "a call: drop_reply", "operator: retry", "operator: requeue",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", FAST_SEEDS)
+def test_a_seed_ends_with_every_book_in_agreement(stage, seed):
+    """I1 to I14"""
+    outcome = seeds.run(seed, stage)
+
+    assert not outcome.wrong, seeds.told(outcome)
+
+
+def test_one_seed_takes_the_same_steps_again(stage):
+    first, second = seeds.run(7, stage), seeds.run(7, stage)
+
+    assert first.story == second.story
+    assert first.digest == second.digest
+    assert len(first.story) > 30
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("first", range(FIRST_SEED, FIRST_SEED + SEEDS, CHUNK))
+def test_many_seeds_end_with_every_book_in_agreement(stage, first):
+    """I1 to I14"""
+    happened = seeds.run_all(range(first, min(first + CHUNK, FIRST_SEED + SEEDS)), stage)
+
+    assert [what for what in MUST_HAPPEN if not happened[what]] == []
+
+
+@pytest.mark.proof
+def test_one_seed(stage):
+    """The seed of SIMULATION_SEED, told line by line (-s)."""
+    outcome = seeds.run(int(os.environ.get("SIMULATION_SEED", "1")), stage)
+    print("\n".join(outcome.story))  # noqa: T201 - this is what -s is for
+    print(dict(sorted(outcome.happened.items())))  # noqa: T201
+
+    assert not outcome.wrong, seeds.told(outcome)
