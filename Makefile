@@ -54,6 +54,13 @@ format: .installed  ## Format the code and put imports in order
 lock: .installed  ## Write requirements*.txt from requirements*.in, with hashes (ARGS=--upgrade takes newer versions)
 	@exec $(VENV)/python -m local.lock $(ARGS)
 
+# `make drill SEED=2 BROKER=amqp`, and ARGS="--orders 500 --minutes 0.75"; `make drill ARGS=--help` tells the rest.
+SEED ?= 1
+BROKER ?= redis
+.PHONY: drill
+drill: .installed  ## Kill, wipe, cut and freeze the service under orders, and audit what is left (SEED=1 BROKER=redis|amqp)
+	@exec $(VENV)/python -m local.drill --seed $(SEED) --broker $(BROKER) $(ARGS)
+
 .PHONY: reset
 reset:  ## Forget the local databases, passwords, ports and logs
 	@if [ -x $(VENV)/python ]; then exec $(VENV)/python -m local.reset; else rm -rf .local; fi

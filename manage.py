@@ -3,13 +3,18 @@
 
 import os
 import sys
+from importlib.util import find_spec
 
 # They come with the app `local`, which `make up` switches on.
-LOCAL_COMMANDS = ("sandbox", "seed_demo")
+LOCAL_COMMANDS = ("drill", "sandbox", "seed_demo")
+# It starts everything that it needs, and needs nothing that runs.
+ALONE = "drill"
 
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "orders_project.settings")
+    if sys.argv[1:2] == [ALONE] and find_spec("local"):
+        os.environ.setdefault("LOCAL_TOOLS", "1")
     try:
         from django.core.management import execute_from_command_line
         from django.db import OperationalError

@@ -1,23 +1,23 @@
 """Delivers a schedule, each fault at its moment, in one thread, and notes of each whether it landed.
 
-The schedule's clock stands still while the service is too busy starting again, so a slow machine is hit as often
-between two breaths as a fast one, only later. Guarantees that a fault counts as landed only when its effect was seen: the
-process is gone, messages were lost, sessions ended, a counter moved. Everything runs in the drill's main thread, because
-a process that another thread started would end with that thread; so a fault is a generator that says for how many seconds
-it has nothing to do.
+The schedule's clock stands still while the service is too busy starting again: a slow machine is hit as often between
+two breaths as a fast one, only later. Guarantees that a fault counts as landed only when its effect was seen: the
+process is gone, messages were lost, sessions ended, a counter moved. Everything runs in the drill's main thread, for a
+process ends with the thread that started it; so a fault is a generator that says for how many seconds it has nothing to
+do.
 """
 
 import heapq
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
 import psycopg
 import redis
 
-from local.drill.schedule import Fault, Kind, Schedule
+from local.drill.schedule import Fault, Kind
 from local.errors import LocalError
 
 # What a fault does, and when it goes on; at its end it answers whether it landed.
@@ -36,29 +36,52 @@ class Told:
     error: str = ""
 
 
+@dataclass(frozen=True)
+class Tally:
+    """What became of many faults."""
+
+    told: Sequence[Told]
+
+    def count(self, *kinds: Kind) -> int:
+        """How many messages, sessions or rows the faults of these kinds hit."""
+        return sum(told.count for told in self.told if told.fault.kind in kinds)
+
+    def planned(self) -> Counter[str]:
+        return Counter(told.fault.label for told in self.told)
+
+    def delivered(self) -> Counter[str]:
+        return Counter(told.fault.label for told in self.told if told.delivered)
+
+    def landed(self) -> Counter[str]:
+        return Counter(told.fault.label for told in self.told if told.landed)
+
+
 @dataclass
 class Chaos:
-    """An agenda of faults under way and to come."""
+    """An agenda of faults under way and to come. `elapsed` is the schedule's clock; it is over at `seconds`."""
 
-    schedule: Schedule
+    faults: Sequence[Fault]
+    seconds: float
     deliver: Mapping[Kind, Callable[[Told], Delivery]]
     # Whether the service has breath enough for the schedule to go on.
     may_go_on: Callable[[], bool] = lambda: True
+    # The next one waits until the one before is over.
+    one_at_a_time: bool = False
     told: list[Told] = field(default_factory=list)
     # One line for each fault that is over.
     log: list[str] = field(default_factory=list)
     _agenda: list[tuple[float, int, Told, Delivery]] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=count)
     _to_come: list[Told] = field(default_factory=list)
-    # Seconds of the schedule's clock, and when it was last looked at.
     elapsed: float = 0.0
     _began: float = 0.0
     _looked_at: float = 0.0
 
-    def begin(self) -> None:
-        """The schedule's clock starts."""
+    def begin(self, *, elapsed: float) -> None:
+        """The schedule's clock starts, at this second."""
+        self.elapsed = elapsed
         self._began = self._looked_at = time.monotonic()
-        self.told = [Told(fault) for fault in self.schedule.faults]
+        self.told = [Told(fault) for fault in self.faults]
         self._to_come = list(self.told)
 
     def go_on(self) -> None:
@@ -67,7 +90,7 @@ class Chaos:
         if self.may_go_on():
             self.elapsed += now - self._looked_at
         self._looked_at = now
-        while self._to_come and self._to_come[0].fault.at_seconds <= self.elapsed:
+        while self._next_may_begin():
             told = self._to_come.pop(0)
             self._put(now, told, self.deliver[told.fault.kind](told))
         while self._agenda and self._agenda[0][0] <= time.monotonic():
@@ -85,6 +108,11 @@ class Chaos:
                 continue
             self._put(time.monotonic() + pause, told, delivery)
 
+    def _next_may_begin(self) -> bool:
+        if not self._to_come or (self.one_at_a_time and self._agenda):
+            return False
+        return self._to_come[0].fault.at_seconds <= self.elapsed
+
     def end(self) -> None:
         """Gives up what is still under way: each delivery gives back what it took away."""
         for _, _, told, delivery in self._agenda:
@@ -93,24 +121,10 @@ class Chaos:
             self._note(told)
         self._agenda.clear()
         self._to_come.clear()
-        self.elapsed = float("inf")
 
     @property
     def is_over(self) -> bool:
-        return self.elapsed >= self.schedule.seconds and not self._agenda and not self._to_come
-
-    def count(self, *kinds: Kind) -> int:
-        """How many messages, sessions or rows the faults of these kinds hit."""
-        return sum(told.count for told in self.told if told.fault.kind in kinds)
-
-    def planned(self) -> Counter[str]:
-        return Counter(told.fault.label for told in self.told)
-
-    def delivered(self) -> Counter[str]:
-        return Counter(told.fault.label for told in self.told if told.delivered)
-
-    def landed(self) -> Counter[str]:
-        return Counter(told.fault.label for told in self.told if told.landed)
+        return self.elapsed >= self.seconds and not self._agenda and not self._to_come
 
     def _note(self, told: Told) -> None:
         """For whoever wants to know what happened when."""

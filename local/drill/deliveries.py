@@ -5,9 +5,9 @@ landed once the effect was seen. What it took away for the moment it gives back,
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -17,10 +17,12 @@ from local.drill.chaos import Delivery, Told
 from local.drill.counters import Metrics, Rows
 from local.drill.disturbances import Disturbances
 from local.drill.probes import REMOTE, Probes
+from local.drill.schedule import Kind
 from local.drill.service import REMOTE_CLAIM_SECONDS, WORKERS, Service
 
 DOWN_SECONDS = 0.5
 READY_SECONDS = 90.0
+SLOW_SECONDS = 1.5
 CHILD_TRIES = 20
 ENDING_TRIES = 60
 WAKING_TRIES = 30
@@ -52,9 +54,33 @@ class Deliveries:
     rows: Rows
     metrics: Metrics
     probes: Probes
-    # When Postgres answered again, by this machine's clock.
-    postgres_back: list[float] = field(default_factory=list)
     sessions_are_needed: bool = False
+
+    def by_kind(self) -> dict[Kind, Callable[[Told], Delivery]]:
+        """How each kind is delivered."""
+        world = self.disturbances
+        return {
+            Kind.KILL: self.kill,
+            Kind.KILL_ONE: self.kill_one,
+            Kind.FREEZE: self.freeze,
+            Kind.WIPE: self.wipe,
+            Kind.RESTART_BROKER: self.restart_broker,
+            Kind.RESTART_POSTGRES: self.restart_postgres,
+            Kind.END_SESSIONS: self.end_sessions,
+            Kind.LOSE_COMMIT: world.lose_commit,
+            Kind.STOP_COMMIT: world.stop_commit,
+            Kind.CUT: world.cut,
+            Kind.DELAY: world.delay,
+            Kind.BLACK_HOLE: world.black_hole,
+            Kind.MOOD: world.mood,
+            Kind.RING_AGAIN: world.ring_again,
+            Kind.REDELIVER: world.redeliver,
+            Kind.HOPELESS: world.hopeless,
+        }
+
+    def one_by_one(self) -> dict[Kind, Callable[[Told], Delivery]]:
+        """The same, where each is to be measured: a kill must meet a worker that has something in hand."""
+        return self.by_kind() | {Kind.KILL: self.kill_at_work}
 
     def kill(self, told: Told) -> Delivery:
         """SIGKILL to a process and all it forked; it is started again as a supervisor would."""
@@ -66,6 +92,14 @@ class Deliveries:
                 self.probes.after_kill(name)
             yield DOWN_SECONDS
         self.service.start_again(name)
+
+    def kill_at_work(self, told: Told) -> Delivery:
+        """The same, to a worker that has something in hand: a provider that is slow for a moment sees to that."""
+        if told.fault.target.startswith("remote"):
+            self.disturbances.set_mood("payments", "slow")
+            yield SLOW_SECONDS
+        yield from self.kill(told)
+        self.disturbances.set_mood("payments", "ok")
 
     def kill_one(self, told: Told) -> Delivery:
         """SIGKILL to one forked child, as when memory runs out; its parent forks another."""
@@ -147,7 +181,7 @@ class Deliveries:
         finally:
             self.sessions_are_needed = False
         told.landed = True
-        self.postgres_back.append(time.time())
+        self.probes.after_postgres()
 
     def end_sessions(self, told: Told) -> Delivery:
         yield from self._sessions_spared()
@@ -158,7 +192,7 @@ class Deliveries:
                 told.count = 0
             if told.count:
                 told.landed = True
-                self.postgres_back.append(time.time())
+                self.probes.after_postgres()
                 return
             yield DOWN_SECONDS
 

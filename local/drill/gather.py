@@ -13,7 +13,7 @@ from typing import Any
 import requests
 
 from local.drill.accounts import Accounts
-from local.drill.chaos import Chaos
+from local.drill.chaos import Tally
 from local.drill.counters import Metrics, Rows
 from local.drill.probes import Recovery
 from local.drill.schedule import Kind
@@ -32,7 +32,7 @@ class Sources:
     accounts: Accounts
     rows: Rows
     metrics: Metrics
-    chaos: Chaos
+    tally: Tally
     recoveries: tuple[Recovery, ...]
 
 
@@ -53,29 +53,29 @@ def evidence(sources: Sources, *, wanted: int) -> Evidence:
         breaches=[f"{one['kind']}: {one['about']}" for one in _breaches(sources.service.stack.sandbox_url)],
         violations=list(_audit(sources.service)),
         not_at_rest=rows.not_at_rest(),
-        faults=list(_faults(sources.chaos)),
+        faults=list(_faults(sources.tally)),
         counters=_counters(sources),
         recoveries=[_recovery(one) for one in sources.recoveries],
     )
 
 
-def _faults(chaos: Chaos) -> Iterator[FaultCount]:
-    planned, delivered, landed = chaos.planned(), chaos.delivered(), chaos.landed()
+def _faults(tally: Tally) -> Iterator[FaultCount]:
+    planned, delivered, landed = tally.planned(), tally.delivered(), tally.landed()
     for label in sorted(planned):
         yield FaultCount(label=label, planned=planned[label], delivered=delivered[label], landed=landed[label])
 
 
 def _counters(sources: Sources) -> dict[str, int]:
     """Each of them must move, or the drill proved nothing."""
-    metrics, chaos = sources.metrics, sources.chaos
+    metrics, tally = sources.metrics, sources.tally
     resolved = metrics.by("saga_unknown_resolved_total", "became")
     commits = metrics.by("idempotency_unknown_commits_total", "found")
     return {
         "retries sent by customers": sources.accounts.retries,
         "answers replayed": metrics.total("idempotency_replays_total"),
         "conflicts told (409, 422)": metrics.total("idempotency_conflicts_total"),
-        "messages lost by the broker": chaos.count(Kind.WIPE, Kind.RESTART_BROKER),
-        "messages delivered again": chaos.count(Kind.REDELIVER),
+        "messages lost by the broker": tally.count(Kind.WIPE, Kind.RESTART_BROKER),
+        "messages delivered again": tally.count(Kind.REDELIVER),
         "duplicates suppressed": metrics.total("inbox_duplicates_total"),
         "takeovers": metrics.total("outbox_takeovers_total"),
         "stale epochs refused": metrics.total("outbox_stale_claims_total"),
@@ -85,8 +85,8 @@ def _counters(sources: Sources) -> dict[str, int]:
         "commits unknown: landed": commits["landed"],
         "commits unknown: absent": commits["absent"],
         "compensations": sources.rows.undone(),
-        "dead letters": chaos.count(Kind.HOPELESS),
-        "sessions ended": chaos.count(Kind.END_SESSIONS),
+        "dead letters": tally.count(Kind.HOPELESS),
+        "sessions ended": tally.count(Kind.END_SESSIONS),
     }
 
 

@@ -5,6 +5,7 @@ order that was answered for. Precise to a look of the drill (a quarter of a seco
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -71,10 +72,14 @@ class Probes:
 
     def __init__(self, rows: Rows, *, claim_seconds: float) -> None:
         self._rows = rows
+        # While faults come on top of each other, no time could be laid to one of them.
+        self.measuring = False
         self.kill = Recovery("after a kill, until its claims were taken up", claim_seconds + 5.0)
         self.wipe = Recovery("after a wiped broker, until what was due was claimed", 10.0)
         self.broker = Recovery("after a broker's restart, until what was due was claimed", 10.0)
         self.postgres = Recovery("after Postgres came back, until the next 201", 10.0)
+        # When Postgres answered again, by this machine's clock: the customers' log tells when they were answered.
+        self.postgres_back: list[float] = []
 
     def all(self) -> tuple[Recovery, ...]:
         return self.kill, self.wipe, self.broker, self.postgres
@@ -90,6 +95,10 @@ class Probes:
     def after_broker_restart(self) -> None:
         self._begin(self.broker, self._seen(DUE))
 
+    def after_postgres(self) -> None:
+        if self.measuring:
+            self.postgres_back.append(time.time())
+
     def look(self) -> None:
         """Ends the probes whose rows have all gone on. Postgres may be away: then nothing has."""
         for recovery in (self.kill, self.wipe, self.broker):
@@ -98,8 +107,18 @@ class Probes:
                     recovery.under_way.remove(probe)
                     recovery.seconds.append(time.monotonic() - probe.began)
 
+    def end(self, first_answer_after: Callable[[float], float | None]) -> None:
+        """The last look, and what the customers' log says of Postgres' returns."""
+        self.look()
+        found = [first_answer_after(moment) for moment in self.postgres_back]
+        self.postgres.seconds += [seconds for seconds in found if seconds is not None]
+
+    @property
+    def under_way(self) -> int:
+        return sum(len(recovery.under_way) for recovery in self.all())
+
     def _begin(self, recovery: Recovery, rows: list[tuple[UUID, int]]) -> None:
-        if rows:
+        if rows and self.measuring:
             recovery.under_way.append(Probe(rows))
 
     def _seen(self, statement: str, *parameters: object) -> list[tuple[UUID, int]]:

@@ -7,7 +7,7 @@ fault at least once. Pure: delivers nothing. Not guaranteed: that a fault lands;
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 # A freeze lasts longer than a claim; below this there is no room for one and for Postgres' faults after it.
@@ -113,18 +113,36 @@ ROUND = (
 )
 
 
+# One at a time, while nothing else is wrong: what is measured here is the recovery from this fault and from no other.
+CALM = (
+    Fault(at_seconds=1.0, kind=Kind.KILL, target="remote-worker"),
+    Fault(at_seconds=6.0, kind=Kind.KILL, target="worker"),
+    Fault(at_seconds=12.0, kind=Kind.WIPE),
+    Fault(at_seconds=15.0, kind=Kind.RESTART_BROKER),
+    Fault(at_seconds=20.0, kind=Kind.RESTART_POSTGRES),
+)
+CALM_SECONDS = 26.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """What is delivered, in order of time."""
+    """What is delivered, in order of time: `faults` on top of each other, then `calm` ones, each by itself."""
 
     seed: int
     broker: str
     seconds: float
     faults: tuple[Fault, ...]
+    calm: tuple[Fault, ...]
+
+    @property
+    def all_seconds(self) -> float:
+        return self.seconds + CALM_SECONDS
 
     def lines(self) -> Iterator[str]:
-        yield f"Seed {self.seed} on {self.broker}: {len(self.faults)} faults in {self.seconds:g} s of orders"
+        yield f"Seed {self.seed} on {self.broker}: {len(self.faults)} faults in {self.seconds:g} s"
         yield from map(str, self.faults)
+        yield f"Then {len(self.calm)} faults, each by itself, to measure the recovery"
+        yield from map(str, self.calm)
 
 
 def plan(*, seed: int, seconds: float, broker: str, owns_postgres: bool = True) -> Schedule:
@@ -139,9 +157,10 @@ def plan(*, seed: int, seconds: float, broker: str, owns_postgres: bool = True) 
         for part in ROUND
         for fault in _of_part(part, dice, begins=number * seconds / rounds, seconds=seconds / rounds)
     ]
+    calm = [replace(fault, at_seconds=seconds + fault.at_seconds) for fault in CALM]
     if not owns_postgres:
-        faults = [_without_restart(fault) for fault in faults]
-    return Schedule(seed=seed, broker=broker, seconds=seconds, faults=tuple(sorted(faults)))
+        faults, calm = ([_without_restart(fault) for fault in some] for some in (faults, calm))
+    return Schedule(seed=seed, broker=broker, seconds=seconds, faults=tuple(sorted(faults)), calm=tuple(calm))
 
 
 def _of_part(part: _Part, dice: random.Random, *, begins: float, seconds: float) -> Iterator[Fault]:

@@ -103,6 +103,10 @@ class Service:
         """Not too many of its processes are on their way back."""
         return sum(not self.is_ready(name) for name in self.stack.programs) <= STARTING_MAX
 
+    @property
+    def is_well(self) -> bool:
+        return all(self.is_ready(name) for name in self.stack.programs)
+
     def look(self) -> None:
         """Starts again what ended by itself, and finds out who is ready; to be called a few times a second."""
         self.revive()
