@@ -9,8 +9,10 @@ REST_SECONDS = 120
 def assert_all_is_well(service: Service, *, within_seconds: float = REST_SECONDS) -> None:
     """Waits until every order has ended and no message is open; then nothing may be wrong anywhere."""
     come_to_rest(service, within_seconds=within_seconds)
-    assert books.differences(service.sandbox_url) == []
-    assert service.audit() == []
+    differences = books.differences(service.sandbox_url)
+    assert differences == [], differences
+    violations = service.audit()
+    assert violations == [], violations
 
 
 def come_to_rest(service: Service, *, within_seconds: float = REST_SECONDS) -> None:
