@@ -75,7 +75,7 @@ PROCESS_TABLE = (
     ),
     ProcessKind(
         name="beat",
-        command=(*_CELERY, "beat", "--schedule", "{folder}/celerybeat-schedule", "--pidfile", ""),
+        command=(*_CELERY, "beat", "--schedule", "{folder}/{name}-schedule", "--pidfile", ""),
         has_heartbeat=True,
     ),
 )
