@@ -6,6 +6,7 @@ as usual: the processes work on the very database of the test (`transactional_db
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import uuid
@@ -105,6 +106,7 @@ def service(transactional_db: None) -> Iterator[Service]:
     """A service of which nothing runs yet. Valkey is the test's own, so that it may be emptied or killed."""
     folder = Folder(local_dir() / f"service-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}")
     folder.make()
+    _forget_what_earlier_tests_left(folder)
     valkey = Valkey(folder)
     environment: dict[str, str] = {}
     stack = Stack(folder, environment)
@@ -116,6 +118,13 @@ def service(transactional_db: None) -> Iterator[Service]:
         stack.kill()
         valkey.end()
         _end_other_sessions()
+
+
+def _forget_what_earlier_tests_left(folder: Folder) -> None:
+    """The sandbox's books and beat's memory: charges of orders that are no more would be differences."""
+    shutil.rmtree(folder.path / "sandbox", ignore_errors=True)
+    for schedule in folder.path.glob("celerybeat-schedule*"):
+        schedule.unlink()
 
 
 def _environment(folder: Folder, stack: Stack, valkey: Valkey) -> dict[str, str]:
