@@ -67,6 +67,8 @@ class TestNoneAndLate:
     def test_f10_hundreds_of_late_ticks_at_once_find_their_work_done(self, runs):
         """F10: beat hung for an hour, and the broker kept every tick that it sent before."""
         periodic.run_due()
+        with connection.cursor() as cursor:  # however slow this machine is, all of this is one moment
+            cursor.execute("UPDATE outbox_tick SET ran_at = now() + interval '1 minute'")
 
         for _ in range(100):
             for name in TICKS:
