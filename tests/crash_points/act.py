@@ -52,6 +52,7 @@ def _try(stage: Stage, scene: Scene, acts: Sequence[tuple[Point, str]], orders: 
         assert not found, "\n".join(found)
     finally:
         scene.leave()
+        stage.mood("shipping", "ok")
         stage.disarm()
         stage.wake_all()
         stage.end_extra()
@@ -84,15 +85,20 @@ def _answered(stage: Stage, futures: "Sequence[Future[Placed]]") -> list[Placed]
 
 
 def _place(stage: Stage, orders: Sequence[Wanted]) -> "list[Future[Placed]]":
+    if not any(wanted.is_cancelled for wanted in orders):
+        return [stage.customers.place(wanted) for wanted in orders]
+    # The carrier does it and answers too late, questions included: unknown until the wish to cancel is noted.
+    stage.mood("shipping", "slow")
     futures = [stage.customers.place(wanted) for wanted in orders]
-    for future, wanted in zip(futures, orders, strict=True):
-        if wanted.is_cancelled:
-            [placed] = _answered(stage, [future])
-            underway = SagaStep.objects.filter(
-                saga__subject_id=placed.order_id, name="create_shipment", status__in=["running", "unknown"]
-            )
-            stage.wait(underway.exists, within_seconds=REST_SECONDS, what="the carrier at work")
-            stage.customers.cancel(placed)
+    placed = _answered(stage, futures)
+    unknown = SagaStep.objects.filter(
+        saga__subject_id__in=[one.order_id for one in placed], name="create_shipment", status="unknown"
+    )
+    stage.wait(lambda: unknown.count() == len(placed), within_seconds=REST_SECONDS, what="an unknown shipment")
+    wishes = [stage.customers.cancel(one) for one in placed if one.wanted.is_cancelled]
+    stage.wait(lambda: all(one.done() for one in wishes), within_seconds=ANSWER_SECONDS, what="a noted wish")
+    assert [wish.result().status_code for wish in wishes] == [202] * len(wishes)
+    stage.mood("shipping", "ok")
     return futures
 
 

@@ -13,7 +13,9 @@ from django.db import connection, connections
 from django.test import override_settings
 from psycopg import sql
 
-from .stage import Stage, open_stage
+from providers.gate import gate
+
+from .stage import SHORT_WAITS, Stage, open_stage
 
 
 @pytest.fixture(scope="module")
@@ -22,15 +24,25 @@ def stage(django_db_blocker: Any) -> Iterator[Stage]:
     name = f"crash_points_{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
     with django_db_blocker.unblock(), _own_database(name):
         opened = open_stage()
-        # The audit in this process knows the destination outside, as the processes do.
-        outside = {**settings.OUTBOX, "DESTINATIONS": {"ledger": {"BACKEND": "tests.support.ledger_file.LedgerFile"}}}
         try:
-            with override_settings(OUTBOX=outside):
+            with _as_the_processes():
                 yield opened
             # After every point of this module: nothing may be wrong in any book, and nothing under way.
             assert not (found := opened.audit()), found
         finally:
             opened.end()
+
+
+@contextmanager
+def _as_the_processes() -> Iterator[None]:
+    """What this process asks (the audit, a person's verbs) knows the destination outside and the short horizon."""
+    outside = {**settings.OUTBOX, "DESTINATIONS": {"ledger": {"BACKEND": "tests.support.ledger_file.LedgerFile"}}}
+    horizon = {"IN_FLIGHT_HORIZON_SECONDS": float(SHORT_WAITS["PROVIDER_IN_FLIGHT_HORIZON_SECONDS"])}
+    limits = {provider: {**given, **horizon} for provider, given in settings.PROVIDERS.items()}
+    gate.cache_clear()
+    with override_settings(OUTBOX=outside, PROVIDERS=limits):
+        yield
+    gate.cache_clear()
 
 
 @contextmanager

@@ -17,9 +17,7 @@ class Wanted:
     body: Mapping[str, Any]
     end: str
     notices: frozenset[str]
-    # What the provider may have captured and given back; None: no charge at all.
-    is_charged: bool = True
-    # The customer cancels while the carrier is at work.
+    # The customer cancels while the parcel's fate is unknown.
     is_cancelled: bool = False
 
 
@@ -50,9 +48,9 @@ UNSHIPPABLE = Wanted(
     end="rejected: shipping_unavailable",
     notices=frozenset({"rejected", "refunded"}),
 )
-# The carrier takes a second over it, in which the customer changes their mind.
+# The carrier has taken the parcel, and nobody knows yet, when the customer changes their mind.
 CANCELLED = Wanted(
-    body={"sku": "SHIP-SLOW-1", "quantity": 1},
+    body=CONFIRMED.body,
     end="cancelled: customer",
     notices=frozenset({"cancelled", "refunded"}),
     is_cancelled=True,

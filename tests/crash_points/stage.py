@@ -18,7 +18,6 @@ from urllib.parse import urlsplit
 import requests
 from django.db import connection
 
-from inventory.operations import CatalogueEntry, seed_catalogue
 from local.folder import Folder, local_dir
 from local.heartbeats import Heartbeats
 from local.proxy import COMMIT, Proxy
@@ -35,7 +34,6 @@ from .point import Point
 
 KINDS = ("sandbox", "web", "relay", "worker", "remote-worker")
 THROUGH_PROXY = ("web", "relay", "worker", "remote-worker")
-CATALOGUE = (CatalogueEntry(sku="SHIP-SLOW-1", name="A parcel that takes a second", prices_minor={"EUR": 1_999}),)
 # Short waits, in the relations that the system checks demand; what has no variable is derived in tests.armed.settings.
 SHORT_WAITS = {
     "OUTBOX_CLAIM_SECONDS": "4",
@@ -136,6 +134,7 @@ class Stage:
         return armed
 
     def disarm(self) -> None:
+        """Nothing fires any more, and the world is well."""
         self._switch.write_text("")
         for proxy in (*self.proxies.values(), self.sandbox_proxy):
             proxy.heal()
@@ -215,7 +214,6 @@ def open_stage() -> Stage:
     stack = Stack(folder, environment)
     environment |= _environment(folder, stack, valkey)
     token = seed_demo(folder)["tokens"]["customer"]
-    seed_catalogue(CATALOGUE)
     stage = Stage(
         folder=folder,
         valkey=valkey,

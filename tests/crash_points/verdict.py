@@ -82,7 +82,7 @@ def differences(stage: Stage, placed: Sequence[Placed], *, since: datetime) -> l
         *[text for (text,) in rows(LOOSE_ENDS, ids=_ids(placed))],
         *_outside(stage, placed),
         *_breaches(stage),
-        *_audited(since),
+        *_audited(since, set(_ids(placed))),
     ]
 
 
@@ -93,10 +93,18 @@ def _breaches(stage: Stage) -> list[str]:
     return [f"the sandbox saw {breach}" for breach in new]
 
 
-def _audited(since: datetime) -> list[str]:
-    """What the audit finds of what is new; the providers' books are compared above, and as a whole at the end."""
+def _audited(since: datetime, ids: set[str]) -> list[str]:
+    """What the audit finds of what is new; the providers' books are compared above, and as a whole at the end.
+
+    An order that an earlier point has broken was that point's failure.
+    """
     report = audit_now(at_rest=True, with_ledgers=False, since=since)
-    return [f"{found.promise} {found.check}: {found.summary}: {list(found.rows)}" for found in report.violations]
+    return [
+        f"{found.promise} {found.check}: {found.summary}: {row}"
+        for found in report.violations
+        for row in found.rows
+        if str(row.get("order_id", row.get("correlation_id"))) in {*ids, "None"}
+    ]
 
 
 def _answers(stage: Stage, placed: Sequence[Placed], since: datetime) -> Iterator[str]:
