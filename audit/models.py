@@ -10,10 +10,12 @@ class AuditRun(models.Model):
     """The last audit of one name: one row, overwritten by each run that could judge."""
 
     name = models.CharField(primary_key=True, max_length=50)
-    # By the database's clock, before anything was read: what the next run begins from.
-    began_at = models.DateTimeField(db_default=Now())
+    # By the database's clock, before anything was read.
+    began_at = models.DateTimeField()
+    # The end of its last window: where the next run goes on.
+    judged_until = models.DateTimeField()
     milliseconds = models.IntegerField()
-    # {"I3": rows that violate it}, only of promises that are violated.
+    # {check: {"promise": "I3", "count": rows that violate it, "rows": the first of them}}, until a whole audit.
     violations = models.JSONField(default=dict)
     judged = models.JSONField(default=dict)
     # Orders that could not be judged yet: something of them was under way. Judged by the next run, however old.

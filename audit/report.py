@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.db import DatabaseError, connection
 
@@ -27,11 +28,14 @@ BOUNDED = (
 COUNTED = """
 SELECT (SELECT count(*) FROM audit_order) AS orders,
        (SELECT count(*) FROM audit_order WHERE settled) AS settled_orders,
-       (SELECT count(*) FROM sagas_saga WHERE id >= %(since_key)s) AS sagas,
-       (SELECT count(*) FROM outbox_outboxmessage WHERE key >= %(since_key)s) AS messages,
-       (SELECT count(*) FROM payments_payment WHERE id >= %(since_key)s) AS payments,
-       (SELECT count(*) FROM shipping_shipment WHERE id >= %(since_key)s) AS shipments
+       (SELECT count(*) FROM sagas_saga WHERE id BETWEEN %(since_key)s AND %(until_key)s) AS sagas,
+       (SELECT count(*) FROM outbox_outboxmessage WHERE key BETWEEN %(since_key)s AND %(until_key)s) AS messages,
+       (SELECT count(*) FROM payments_payment WHERE id BETWEEN %(since_key)s AND %(until_key)s) AS payments,
+       (SELECT count(*) FROM shipping_shipment WHERE id BETWEEN %(since_key)s AND %(until_key)s) AS shipments
 """
+
+UNSETTLED = "SELECT id FROM audit_order WHERE NOT settled ORDER BY id LIMIT %(most)s"
+UNSETTLED_MAX = 10_000
 
 
 class CannotJudge(Exception):
@@ -46,6 +50,8 @@ class Report:
     # Seconds by check: what was asked, and what it cost.
     taken: Mapping[str, float]
     seconds: float
+    # Orders of the scope that are not settled yet, the oldest first; bounded.
+    unsettled: Sequence[UUID] = field(default=())
     # What could not be judged, and why, in sentences.
     unjudged: Sequence[str] = field(default=())
 
@@ -71,6 +77,7 @@ def audit_scope(scope: Scope, *, with_ledgers: bool) -> Report:
                 violations += _ask(check, scope)
                 taken[check.name] = round(time.monotonic() - began_check, 3)
             counted = _rows(COUNTED, scope.parameters())[0]
+            unsettled = [] if scope.is_whole else [row["id"] for row in _rows(UNSETTLED, {"most": UNSETTLED_MAX})]
     except DatabaseError as error:
         raise CannotJudge(f"The database did not answer: {error}".strip()) from error
     ledgers = judge_ledgers(at_rest=scope.at_rest) if with_ledgers else Ledgers()
@@ -79,6 +86,7 @@ def audit_scope(scope: Scope, *, with_ledgers: bool) -> Report:
         judged=counted,
         taken=taken,
         seconds=round(time.monotonic() - began, 3),
+        unsettled=unsettled,
         unjudged=ledgers.unjudged,
     )
 

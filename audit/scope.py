@@ -17,6 +17,7 @@ from django.db import connection, transaction
 from .conf import bounds, conf
 
 FIRST_KEY = UUID(int=0)
+LAST_KEY = UUID(int=2**128 - 1)
 
 # Under way: an open message (index outbox_open), a live saga (saga_running, saga_needs_attention).
 # Answered for: an operator skipped a step or a compensation, so that what it leaves standing is that person's word.
@@ -43,8 +44,8 @@ ALL_ORDERS = "orders_order"
 # What was placed since, what had a message since, and what an earlier audit found under way: each by a primary key.
 NEW_ORDERS = """(
     SELECT placed.* FROM orders_order placed WHERE placed.id IN (
-        SELECT id FROM orders_order WHERE id >= %(since_key)s
-        UNION SELECT correlation_id FROM outbox_outboxmessage WHERE key >= %(since_key)s
+        SELECT id FROM orders_order WHERE id BETWEEN %(since_key)s AND %(until_key)s
+        UNION SELECT correlation_id FROM outbox_outboxmessage WHERE key BETWEEN %(since_key)s AND %(until_key)s
         UNION SELECT unnest(%(carried)s::uuid[])))"""
 
 
@@ -54,6 +55,9 @@ class Scope:
 
     at_rest: bool = False
     since: datetime | None = None
+    until: datetime | None = None
+    # None: the setting's.
+    timeout_seconds: int | None = None
     carried: Sequence[UUID] = field(default=())
 
     @property
@@ -67,6 +71,7 @@ class Scope:
             "at_rest": self.at_rest,
             "settled_seconds": conf().settled_seconds,
             "since_key": first_key_of(self.since) if self.since else FIRST_KEY,
+            "until_key": first_key_of(self.until) if self.until else LAST_KEY,
             "carried": list(self.carried),
         }
 
@@ -76,7 +81,7 @@ def judged(scope: Scope) -> Iterator[None]:
     """Inside, the table audit_order holds the orders of this scope, and nothing can be written."""
     nested = connection.in_atomic_block
     with transaction.atomic():
-        _bound_and_fix_the_snapshot(nested=nested)
+        _bound_and_fix_the_snapshot(scope, nested=nested)
         with connection.cursor() as cursor:
             orders = ALL_ORDERS if scope.is_whole else NEW_ORDERS
             cursor.execute(JUDGED.format(orders=orders), scope.parameters())
@@ -93,10 +98,11 @@ def first_key_of(moment: datetime) -> UUID:
     return UUID(int=int(moment.timestamp() * 1000) << 80)
 
 
-def _bound_and_fix_the_snapshot(*, nested: bool) -> None:
+def _bound_and_fix_the_snapshot(scope: Scope, *, nested: bool) -> None:
+    seconds = scope.timeout_seconds or conf().statement_timeout_seconds
     with connection.cursor() as cursor:
         if not nested:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{conf().statement_timeout_seconds}s"])
+        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{seconds}s"])
         # Joins of a million orders stay in memory; compiling them costs more than it saves.
         cursor.execute("SELECT set_config('work_mem', '64MB', true), set_config('jit', 'off', true)")

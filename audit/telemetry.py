@@ -1,5 +1,6 @@
 """The audit's metrics, read at scrape time: what was found stands in Postgres, whoever found it."""
 
+import json
 from collections.abc import Iterable
 
 from django.db import connection
@@ -13,8 +14,33 @@ FROM audit_difference WHERE state = 'open' GROUP BY kind, object
 """
 
 
+LAST_RUN = """
+SELECT violations, extract(epoch FROM statement_timestamp() - began_at),
+       extract(epoch FROM statement_timestamp() - judged_until)
+FROM audit_auditrun WHERE name = 'audit'
+"""
+PROMISES = tuple(f"I{number}" for number in range(1, 15))
+
+
 def collect() -> Iterable[Metric]:
-    return _differences()
+    return [*_runs(), *_differences()]
+
+
+def _runs() -> list[Metric]:
+    violations = GaugeMetricFamily("audit_violations", "Rows that violate a promise.", labels=["promise"])
+    age = GaugeMetricFamily("audit_last_run_age_seconds", "Since the last audit of what is new began.")
+    lag = GaugeMetricFamily("audit_lag_seconds", "Since the moment up to which everything was audited.")
+    with connection.cursor() as cursor:
+        cursor.execute(LAST_RUN)
+        for found, age_seconds, lag_seconds in cursor.fetchall():
+            counts = dict.fromkeys(PROMISES, 0)
+            for one in json.loads(found).values():
+                counts[one["promise"]] += one["count"]
+            for promise, count in counts.items():
+                violations.add_metric([promise], count)
+            age.add_metric([], float(age_seconds))
+            lag.add_metric([], float(lag_seconds))
+    return [violations, age, lag]
 
 
 def _differences() -> list[Metric]:

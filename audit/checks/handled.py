@@ -10,7 +10,8 @@ CHECKS = (
         # Primary keys of both. Destinations outside keep their own books. The inbox outlives the outbox (I14).
         sql="""
             SELECT m.message_id, m.destination, m.type, m.correlation_id, m.finished_at FROM outbox_outboxmessage m
-            WHERE m.key >= %(since_key)s AND m.state = 'done' AND NOT m.destination = ANY(%(outside)s)
+            WHERE m.key BETWEEN %(since_key)s AND %(until_key)s AND m.state = 'done'
+              AND NOT m.destination = ANY(%(outside)s)
               AND NOT EXISTS (SELECT FROM outbox_inboxmessage i
                               WHERE i.consumer = m.destination AND i.message_id = m.message_id)
         """,
@@ -22,7 +23,7 @@ CHECKS = (
         # Index one_row_per_message_and_destination.
         sql="""
             SELECT m.message_id, m.destination, count(*) AS rows_found FROM outbox_outboxmessage m
-            WHERE m.key >= %(since_key)s GROUP BY m.message_id, m.destination HAVING count(*) > 1
+            WHERE m.key BETWEEN %(since_key)s AND %(until_key)s GROUP BY m.message_id, m.destination HAVING count(*) > 1
         """,
     ),
     Check(

@@ -9,7 +9,7 @@ from audit.check import Check, When
 ANSWERS = """
     SELECT k.id, k.caller, k.resource_id, k.status_code, encode(k.body, 'escape') AS answer
     FROM idempotency_idempotencykey k
-    WHERE k.id >= %(since_key)s AND k.method = 'POST' AND k.path = '/orders'
+    WHERE k.id BETWEEN %(since_key)s AND %(until_key)s AND k.method = 'POST' AND k.path = '/orders'
       AND k.resource_id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
 """
 
@@ -65,7 +65,7 @@ CHECKS = (
         says="A key was committed without the answer that every repetition gets.",
         sql="""
             SELECT k.id AS key_id, k.caller, k.path, k.created_at FROM idempotency_idempotencykey k
-            WHERE k.id >= %(since_key)s AND (k.status_code IS NULL OR k.body IS NULL)
+            WHERE k.id BETWEEN %(since_key)s AND %(until_key)s AND (k.status_code IS NULL OR k.body IS NULL)
         """,
     ),
     Check(
@@ -76,8 +76,9 @@ CHECKS = (
         sql=f"""
             SELECT o.id AS order_id, o.customer_id, o.placed_at FROM audit_order o
             LEFT JOIN ({ANSWERS}) a ON a.resource_id = o.id::text
-            WHERE %(keys_required)s AND a.id IS NULL AND o.id >= %(since_key)s
+            WHERE %(keys_required)s AND a.id IS NULL
               AND o.placed_at > statement_timestamp() - make_interval(secs => 3600 * %(keys_kept_hours)s - 60)
         """,
+        when=When.WHOLE,
     ),
 )

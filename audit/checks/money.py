@@ -48,7 +48,7 @@ CHECKS = (
         sql="""
             SELECT p.id AS payment_id, p.order_id, p.status, p.captured_minor, p.refunded_minor
             FROM payments_payment p
-            WHERE p.id >= %(since_key)s AND (
+            WHERE p.id BETWEEN %(since_key)s AND %(until_key)s AND (
                 p.captured_minor
                     <> CASE WHEN p.status IN ('captured', 'late', 'refunded') THEN p.amount_minor ELSE 0 END
                 OR (p.status = 'refunded') <> (p.captured_minor > 0 AND p.refunded_minor = p.captured_minor))
@@ -134,7 +134,8 @@ CHECKS = (
         # Primary keys of both.
         sql="""
             SELECT p.id AS payment_id, p.order_id, p.status FROM payments_payment p
-            WHERE p.id >= %(since_key)s AND NOT EXISTS (SELECT FROM orders_order o WHERE o.id = p.order_id)
+            WHERE p.id BETWEEN %(since_key)s AND %(until_key)s
+              AND NOT EXISTS (SELECT FROM orders_order o WHERE o.id = p.order_id)
         """,
     ),
 )

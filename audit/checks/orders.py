@@ -29,7 +29,7 @@ CHECKS = (
         # Primary keys of both.
         sql="""
             SELECT m.message_id, m.aggregate_id AS order_id, m.state FROM outbox_outboxmessage m
-            WHERE m.key >= %(since_key)s AND m.type = 'order.created.v1'
+            WHERE m.key BETWEEN %(since_key)s AND %(until_key)s AND m.type = 'order.created.v1'
               AND NOT EXISTS (SELECT FROM orders_order o WHERE o.id = m.aggregate_id)
         """,
     ),

@@ -86,7 +86,8 @@ CHECKS = (
         # Primary keys of both.
         sql="""
             SELECT s.id AS shipment_id, s.order_id, s.status FROM shipping_shipment s
-            WHERE s.id >= %(since_key)s AND NOT EXISTS (SELECT FROM orders_order o WHERE o.id = s.order_id)
+            WHERE s.id BETWEEN %(since_key)s AND %(until_key)s
+              AND NOT EXISTS (SELECT FROM orders_order o WHERE o.id = s.order_id)
         """,
     ),
 )

@@ -49,7 +49,7 @@ CHECKS = (
         # Primary keys of both.
         sql="""
             SELECT s.id AS saga_id, s.subject_id AS order_id, s.status FROM sagas_saga s
-            WHERE s.id >= %(since_key)s AND s.name = 'fulfil_order'
+            WHERE s.id BETWEEN %(since_key)s AND %(until_key)s AND s.name = 'fulfil_order'
               AND NOT EXISTS (SELECT FROM orders_order o WHERE o.id = s.subject_id)
         """,
     ),

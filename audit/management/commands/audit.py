@@ -13,6 +13,7 @@ from django.utils.timezone import is_naive
 
 from audit.printing import as_json, as_text
 from audit.report import CannotJudge, audit_now
+from audit.runs import keep_whole
 from outbox.durations import duration
 
 
@@ -32,6 +33,8 @@ class Command(BaseCommand):
             )
         except CannotJudge as error:
             raise CommandError(str(error), returncode=2) from error
+        if options["since"] is None and not options["at_rest"]:
+            keep_whole(report)
         self.stdout.write(as_json(report) if options["json"] else as_text(report))
         if not report.holds:
             raise SystemExit(1)
