@@ -19,15 +19,19 @@ from audit.models import Difference
 from audit.report import audit_now
 from orders import late_success
 from orders.cancellation import request_cancel
+from orders.models import Order
 from outbox import consumer
 from outbox.models import OutboxMessage
 from payments.models import Payment, Refund
 from sagas import lifecycle, operations
 from sagas.models import Saga
 from shipping.models import Shipment
+from tests.inventory.builders import stocked
 from tests.support.crash import Crash, crash_after
 from tests.support.drive import deliver, drive
 from tests.support.shop import money, outcome, parcel, saga_of, step, stock
+
+from .rest import assert_all_is_well
 
 pytestmark = pytest.mark.django_db
 ENDED = ("cancelled", "customer", "compensated")
@@ -235,3 +239,61 @@ class TestLeftAlone:
 
         assert parcel(order) == "cancelled"
         assert Shipment.objects.get(order_id=other.pk).status == "created"
+
+
+LATE_SECONDS = 20
+AT_WORK = {
+    # No webhook tells; the provider is given up long before it has done what it was asked for.
+    "WEBHOOK_URL": "",
+    "DJANGO_SETTINGS_MODULE": "tests.failures.short_limits",
+    "RECONCILIATION_INTERVAL_SECONDS": "1",
+    "RECONCILIATION_SETTLED_SECONDS": "1",
+}
+
+
+@pytest.mark.proof
+@pytest.mark.django_db(transaction=True)
+def test_f13_real_processes_find_and_undo_a_late_charge_and_a_late_parcel(service):
+    """F13: without a webhook, by nothing but the tick, with a worker killed on the way."""
+    service.stack.environment.update(AT_WORK)
+    stocked(f"SHIP-LATE-{LATE_SECONDS}", 5)
+    service.start()
+    charge = placed(service, sku="WIDGET", payment_method=f"tok_late_{LATE_SECONDS}")
+    parcel_of = placed(service, sku=f"SHIP-LATE-{LATE_SECONDS}")
+    wait(service, "an unknown outcome each", lambda: unknown(Payment, charge) and unknown(Shipment, parcel_of))
+    for order_id in (charge, parcel_of):
+        assert service.request("POST", f"/orders/{order_id}/cancel").status_code in {200, 202}
+    wait(service, "both given up", lambda: statuses(charge, parcel_of) == {"cancelled"})
+    assert Payment.objects.get(order_id=charge).status == "absent"
+    assert Shipment.objects.get(order_id=parcel_of).status == "absent"
+
+    wait(service, "the late charge", lambda: Payment.objects.get(order_id=charge).status != "absent")
+    service.kill("remote-worker")
+    service.start("remote-worker")
+
+    wait(service, "the money back", lambda: Payment.objects.get(order_id=charge).status == "refunded")
+    wait(service, "the parcel back", lambda: Shipment.objects.get(order_id=parcel_of).status == "cancelled")
+    assert_all_is_well(service)
+    wait(service, "agreement", lambda: not Difference.objects.filter(state="open").exists())
+    assert sorted(Difference.objects.values_list("object", "kind", "state")) == [
+        ("charge", "late_capture", "repaired"),
+        ("shipment", "late_parcel", "repaired"),
+    ]
+
+
+def placed(service, **body):
+    answer = service.place({"quantity": 1, **body})
+    assert answer.status_code == 201, answer.text
+    return answer.json()["id"]
+
+
+def unknown(model, order_id):
+    return model.objects.filter(order_id=order_id, status="unknown").exists()
+
+
+def statuses(*order_ids):
+    return set(Order.objects.filter(pk__in=order_ids).values_list("status", flat=True))
+
+
+def wait(service, what, happened):
+    service.wait_until(happened, within_seconds=60, what=what)
