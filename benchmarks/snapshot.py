@@ -1,9 +1,9 @@
 """F19: what an analytic transaction costs that stays open for the whole run. Run with `--help`.
 
 Two ways out of the outbox: the relay's (claim, send to a transport that takes everything, finish) and a worker's
-(claim, then finish and inbox row in one transaction with an effect that does nothing). A round publishes and drains wave
-after wave, every other round under a REPEATABLE READ snapshot that is older than the first message: no version of a row
-that the round makes dead can be removed, while claims look for what is open. The target is 0.8 of the rate without it.
+(claim, then finish and inbox row in one transaction with an effect that does nothing). A round publishes and drains
+wave after wave, every other round under a REPEATABLE READ snapshot that is older than the first message: no version of
+a row that the round makes dead can be removed, while claims look for what is open. Target: 0.8 of the rate without it.
 """
 
 import argparse

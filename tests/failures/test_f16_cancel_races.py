@@ -1,18 +1,23 @@
 """F16: a cancel races with every step; exactly one of confirmed and cancelled with the money back."""
 
+import random
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import transaction
 
 from orders.cancellation import request_cancel
 from orders.exceptions import OrderAlreadyEnded
+from orders.models import Order
 from outbox import consumer
 from sagas.models import Saga
 from sagas.runner import LocalWork
 from tests.support.drive import deliver, drive, time_passes
 from tests.support.shop import START, STEPS, money, outcome, parcel, saga_of, step, steps, stock
 from tests.support.threads import at_once, in_thread
+
+from .rest import assert_all_is_well
 
 
 def cancel(order):
@@ -89,6 +94,7 @@ class TestAtEveryPoint:
         assert (money(order), parcel(order)) == (("captured", 999), "created")
 
     def test_a_wish_on_the_way_back_changes_nothing(self, shop):
+        """F16"""
         order = shop.up_to("create_shipment")
         shop.provider.will("create", "refuse")
         deliver(step("create_shipment"))
@@ -100,6 +106,7 @@ class TestAtEveryPoint:
         assert shop.provider.asked("refund") == 1
 
     def test_a_waiting_step_is_made_due_at_once(self, shop):
+        """F16"""
         order = shop.up_to("create_shipment")
         shop.provider.will("create", "unavailable")
         deliver(step("create_shipment"))
@@ -110,6 +117,7 @@ class TestAtEveryPoint:
         assert deliver(step("create_shipment")) == [1]
 
     def test_a_second_wish_is_the_same_wish(self, shop):
+        """F16"""
         order = shop.up_to("charge_payment")
         cancel(order)
         first = saga_of(order).cancel_requested_at
@@ -189,3 +197,26 @@ class TestAgainstThePivot:
             assert order.status == "cancelled"
         assert set(answers) <= {"pending", "cancelled"}
         assert (stock(), len(shop.provider.happened("charge"))) == ((10, 0), len(shop.provider.happened("refund")))
+
+
+@pytest.mark.proof
+def test_f16_customers_who_cancel_at_any_moment_over_real_processes(service):
+    """F16, I8, I9: each order is confirmed, or cancelled with everything undone, as its customer was told."""
+    service.start()
+    luck = random.Random(16)
+    moments = [luck.uniform(0.0, 1.5) for _ in range(40)]
+
+    def order_and_cancel(moment):
+        order_id = service.place({"sku": "CABLE", "quantity": 1}).json()["id"]
+        threading.Event().wait(moment)
+        return order_id, service.request("POST", f"/orders/{order_id}/cancel").status_code
+
+    with ThreadPoolExecutor(8) as customers:
+        told = dict(customers.map(order_and_cancel, moments))
+    assert_all_is_well(service)
+
+    ends = {str(pk): status for pk, status in Order.objects.values_list("pk", "status")}
+    assert set(told.values()) <= {200, 202, 409}
+    for order_id, status in told.items():
+        assert ends[order_id] == ("confirmed" if status == 409 else "cancelled")
+    assert set(ends.values()) == {"confirmed", "cancelled"}, "every cancel came too early, or too late"

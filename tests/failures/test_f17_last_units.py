@@ -60,10 +60,10 @@ def test_f17_units_of_an_order_that_is_undone_are_sold_to_the_next_one(shop):
 
 @pytest.mark.proof
 def test_f17_sixty_four_clients_over_real_processes_buy_the_last_units(service):
-    """F17, I10: one SKU that is short and one that is not, four web processes, two workers of each kind."""
+    """F17, I10: one SKU that is short and one that is not, four web processes, four processes of local work."""
     give("SHORT", 40)
     give("AMPLE", 100)
-    service.start(*NAMES, "worker-2", "remote-worker-2", environment={"WEB_WORKERS": "4"})
+    service.start(*NAMES, "worker-2", environment={"WEB_WORKERS": "4"})
     bodies = [{"sku": sku, "quantity": 1} for sku in islice(cycle(["SHORT", "AMPLE"]), 2 * CLIENTS)]
 
     with ThreadPoolExecutor(CLIENTS) as clients:

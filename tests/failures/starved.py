@@ -1,0 +1,60 @@
+"""What a running process may have taken away from it: file descriptors, and the answers of name servers.
+
+Descriptors are limited from outside (Linux), at what the process holds now. Names fail for processes started with
+`names_fail(folder)` for as long as the file that it names exists.
+"""
+
+import resource
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from local.program import Program
+
+FAILING_RESOLVER = '''"""Loaded at the start of every interpreter: no name resolves while a file exists."""
+
+import os
+import socket
+
+original = socket.getaddrinfo
+
+
+def getaddrinfo(host, *arguments, **options):
+    if os.path.exists(os.environ["NAMES_FAIL_WHILE"]) and host == os.environ["NAMES_FAIL_FOR"]:
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+    return original(host, *arguments, **options)
+
+
+socket.getaddrinfo = getaddrinfo
+'''
+
+
+@contextmanager
+def without_descriptors(program: Program) -> Iterator[list[int]]:
+    """No process of this program's group can open another file or socket; the ids of those concerned."""
+    if sys.platform != "linux":
+        pytest.skip("another process's limits can only be changed on Linux")
+    assert program.pid is not None
+    root = psutil.Process(program.pid)
+    limits: dict[int, tuple[int, int]] = {}
+    try:
+        for process in [root, *root.children(recursive=True)]:
+            limits[process.pid] = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+            held = max(int(link.name) for link in Path(f"/proc/{process.pid}/fd").iterdir())
+            resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (held + 1, limits[process.pid][1]))
+        yield list(limits)
+    finally:
+        for pid, limit in limits.items():
+            if psutil.pid_exists(pid):
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, limit)
+
+
+def names_fail(folder: Path, host: str) -> tuple[dict[str, str], Path]:
+    """The environment of such a process, and the file whose existence makes this name fail."""
+    (folder / "sitecustomize.py").write_text(FAILING_RESOLVER)
+    switch = folder / "names-fail"
+    return {"PYTHONPATH": str(folder), "NAMES_FAIL_WHILE": str(switch), "NAMES_FAIL_FOR": host}, switch

@@ -1,0 +1,101 @@
+"""F20: file descriptors or connections exhausted, provider's DNS fails: retryable, no crash loop.
+
+That Postgres gives no connection is F5's (test_f05_postgres_restarts.py).
+"""
+
+import uuid
+
+import pytest
+import redis
+import requests
+
+from payments.models import Payment
+from sagas.models import Saga
+
+from .plain_orders import confirmed, not_running, place, statuses
+from .rest import assert_all_is_well, come_to_rest
+from .starved import names_fail, without_descriptors
+
+ORDERS = 6
+
+
+@pytest.mark.proof
+def test_f20_a_web_process_without_descriptors_takes_orders_again_by_itself(service):
+    """F20, I1, I2: whoever got no answer retries with the same key; each key ends in one order."""
+    service.start()
+    keys = [str(uuid.uuid4()) for _ in range(ORDERS)]
+
+    with without_descriptors(service.stack.programs["web"]):
+        refused = [key for key in keys if not was_answered(service, key)]
+    assert refused, "every request was answered: nothing was exhausted"
+
+    service.wait_until(
+        lambda: all(was_answered(service, key) for key in keys), within_seconds=60, what="an answer to each key"
+    )
+    assert not_running(service) == []
+    assert_all_is_well(service)
+    assert confirmed() == ORDERS
+
+
+@pytest.mark.proof
+def test_f20_workers_and_relay_without_descriptors_go_on_by_themselves(service):
+    """F20, I4: no order is lost; whoever supervises the processes restarts at most those that ended themselves."""
+    service.start()
+    assert statuses(place(service, 1)) == {201}
+    come_to_rest(service)
+    programs = service.stack.programs
+
+    with (
+        without_descriptors(programs["worker"]),
+        without_descriptors(programs["remote-worker"]),
+        without_descriptors(programs["relay"]),
+    ):
+        assert statuses(place(service, ORDERS)) == {201}
+        cut_all_clients(service)
+        service.wait_until(lambda: True, within_seconds=5, what="a moment")
+
+    service.start()
+    assert_all_is_well(service)
+    assert confirmed() == 1 + ORDERS
+
+
+@pytest.mark.proof
+def test_f20_a_provider_whose_name_does_not_resolve_is_asked_again_later(service, tmp_path):
+    """F20, I13: nothing was sent, so nothing is unknown; sagas wait and none gives up."""
+    environment, names_fail_while = names_fail(tmp_path, "localhost")
+    by_name = service.sandbox_url.replace("127.0.0.1", "localhost")
+    service.start("sandbox", "web", "relay", "worker")
+    service.start("remote-worker", environment={**environment, "SANDBOX_URL": by_name})
+    names_fail_while.touch()
+
+    assert statuses(place(service, ORDERS)) == {201}
+    service.wait_until(lambda: asked_at_least_once() == ORDERS, within_seconds=60, what="a call for each order")
+    assert set(Payment.objects.values_list("status", flat=True)) == {"pending"}
+    assert set(Saga.objects.values_list("status", flat=True)) == {"running"}
+
+    names_fail_while.unlink()
+    assert_all_is_well(service)
+    assert (confirmed(), not_running(service)) == (ORDERS, [])
+
+
+def was_answered(service, key):
+    try:
+        answer = requests.post(
+            f"{service.base_url}/orders",
+            json={"sku": "WIDGET", "quantity": 1},
+            headers={"Authorization": f"Token {service.tokens['customer']}", "Idempotency-Key": key},
+            timeout=3,
+        )
+    except requests.RequestException:
+        return False
+    assert answer.status_code in {201, 409, 503}, answer.text
+    return answer.status_code == 201
+
+
+def cut_all_clients(service):
+    """Every process must open its connection to the broker anew."""
+    redis.Redis.from_url(service.valkey.url()).client_kill_filter(skipme=True)
+
+
+def asked_at_least_once():
+    return Payment.objects.count()
