@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from typing import TypeVar
 
 import psycopg
 import redis
@@ -22,6 +23,22 @@ from local.errors import LocalError
 
 # What a fault does, and when it goes on; at its end it answers whether it landed.
 Delivery = Generator[float, None, None]
+
+
+# How long a fault waits for a Postgres that another fault has just taken away.
+AWAY_TRIES = 240
+AWAY_SECONDS = 0.5
+Found = TypeVar("Found")
+
+
+def patiently(ask: Callable[[], Found]) -> Generator[float, None, Found]:
+    """Asks Postgres until it answers; to be delegated to by a delivery."""
+    for _ in range(AWAY_TRIES):
+        try:
+            return ask()
+        except psycopg.OperationalError:
+            yield AWAY_SECONDS
+    return ask()
 
 
 @dataclass

@@ -8,12 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
-from uuid import UUID
 
-import psycopg
-
-from local.drill.chaos import Delivery, Told
+from local.drill.chaos import Delivery, Told, patiently
 from local.drill.counters import Metrics, Rows
 from local.drill.disturbances import Disturbances
 from local.drill.probes import REMOTE, Probes
@@ -31,6 +27,7 @@ FREEZE_TRIES = 4
 OTHERS_DONE_SECONDS = 4.5
 STALE = "outbox_stale_claims_total"
 
+NOW = "SELECT statement_timestamp()"
 CLAIMED_BEFORE = """
 SELECT key, epoch FROM outbox_outboxmessage
 WHERE state = 'open' AND claimed_at <= %s AND due_at > statement_timestamp() AND destination = ANY(%s)
@@ -138,18 +135,20 @@ class Deliveries:
             yield DOWN_SECONDS
 
     def _freeze_once(self, told: Told) -> Delivery:
-        name, began, stale_before = told.fault.target, self._now(), self.metrics.total(STALE)
+        name, stale_before = told.fault.target, self.metrics.total(STALE)
+        [(began,)] = yield from patiently(lambda: self.rows.ask(NOW))
         with self._frozen([name]) as frozen:
             yield 0.2
             self.disturbances.set_mood("payments", "ok")
             yield OTHERS_DONE_SECONDS
-            claims = self.rows.ask(CLAIMED_BEFORE, began, list(REMOTE)) if frozen else []
+            claims = yield from patiently(lambda: self.rows.ask(CLAIMED_BEFORE, began, list(REMOTE)))
+            claims = claims if frozen else []
             keys, epochs = [key for key, _ in claims], [epoch for _, epoch in claims]
             gives_up_at = time.monotonic() + REMOTE_CLAIM_SECONDS + READY_SECONDS
             told.count = 0
             while keys and not told.count and time.monotonic() < gives_up_at:
                 yield 0.5
-                told.count = self._taken_over(keys, epochs)
+                [(told.count,)] = yield from patiently(lambda: self.rows.ask(TAKEN_OVER, keys, epochs))
         for _ in range(WAKING_TRIES):
             if not told.count or told.landed:
                 return
@@ -186,10 +185,7 @@ class Deliveries:
     def end_sessions(self, told: Told) -> Delivery:
         yield from self._sessions_spared()
         for _ in range(ENDING_TRIES):
-            try:
-                told.count = int(self.rows.ask(END_SESSIONS)[0][0])
-            except psycopg.Error:  # another fault has just taken Postgres away
-                told.count = 0
+            [(told.count,)] = yield from patiently(lambda: self.rows.ask(END_SESSIONS))
             if told.count:
                 told.landed = True
                 self.probes.after_postgres()
@@ -221,10 +217,3 @@ class Deliveries:
             for name in frozen:
                 self.service.frozen.discard(name)
                 self.service.thaw(name)
-
-    def _now(self) -> datetime:
-        moment: datetime = self.rows.ask("SELECT statement_timestamp()")[0][0]
-        return moment
-
-    def _taken_over(self, keys: list[UUID], epochs: list[int]) -> int:
-        return int(self.rows.ask(TAKEN_OVER, keys, epochs)[0][0])

@@ -13,7 +13,7 @@ import requests
 from celery import Celery
 from uuid_utils.compat import uuid7
 
-from local.drill.chaos import Delivery, Told
+from local.drill.chaos import Delivery, Told, patiently
 from local.drill.counters import Metrics, Rows
 from local.drill.probes import LOCAL, REMOTE
 from local.drill.service import Service
@@ -26,6 +26,7 @@ MOODS: Mapping[str, tuple[str, Mapping[str, float]]] = {
     "forgetful": ("ok", {"drop_reply": 0.3, "5xx_after": 0.1}),
 }
 TRIES = 20
+DYING_TRIES = 600
 DELAY_SECONDS = 0.05
 PROVIDER_DELAY_SECONDS = 0.5
 RINGS_EACH = 4
@@ -46,6 +47,7 @@ INSERT INTO outbox_outboxmessage
     (key, message_id, destination, type, aggregate_type, aggregate_id, order_free, correlation_id, payload, headers,
      state, attempts, epoch, last_error)
 VALUES (%s, %s, 'orders.start_fulfilment', 'order.created.v1', 'order', %s, false, %s, %s, '{}', 'open', 0, 0, '')
+ON CONFLICT DO NOTHING
 """
 STATE = "SELECT state FROM outbox_outboxmessage WHERE key = %s"
 TAKE_AWAY = "DELETE FROM outbox_outboxmessage WHERE key = ANY(%s)"
@@ -150,7 +152,7 @@ class Disturbances:
 
     def redeliver(self, told: Told) -> Delivery:
         for _ in range(TRIES):
-            told.count += self.rows.change(REDELIVER, [*LOCAL, *REMOTE])
+            told.count += yield from patiently(lambda: self.rows.change(REDELIVER, [*LOCAL, *REMOTE]))
             if told.count:
                 told.landed = True
                 return
@@ -160,11 +162,12 @@ class Disturbances:
         """Lands when it is dead, visibly, and alone."""
         key, order_id = uuid7(), uuid7()
         payload = json.dumps({"orderId": str(order_id)})
-        self.rows.change(HOPELESS, key, uuid7(), order_id, order_id, payload)
         self.planted.append(key)
-        for _ in range(10 * TRIES):
+        yield from patiently(lambda: self.rows.change(HOPELESS, key, uuid7(), order_id, order_id, payload))
+        for _ in range(DYING_TRIES):
             yield 0.5
-            if self.rows.ask(STATE, key) == [("dead",)]:
+            state = yield from patiently(lambda: self.rows.ask(STATE, key))
+            if state == [("dead",)]:
                 told.landed, told.count = True, 1
                 return
 
