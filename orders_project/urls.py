@@ -18,8 +18,10 @@ urlpatterns = [
     path("api-auth/", include("rest_framework.urls")),
     path("api/auth-token/", views.AuthTokenView.as_view(), name="auth-token"),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
-    # A page of HTML has nothing to say to OPTIONS, which REST framework would answer with the template that it has not.
-    path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema", http_method_names=["get", "head"]), name="docs"),
+    # To OPTIONS a page has nothing to say; REST framework would render a template that it has not.
+    path(
+        "api/docs/", SpectacularSwaggerView.as_view(url_name="schema", http_method_names=["get", "head"]), name="docs"
+    ),
     path("favicon.ico", views.icon, name="icon"),
     path("problems/", views.problem_types, name="problem-types"),
     path("problems/<slug:slug>", views.problem_type, name="problem-type"),
