@@ -4,8 +4,10 @@ Guarantees that the node and the name server it needs listen on loopback only an
 its data between starts in the folder.
 """
 
+import os
 import secrets
 import shutil
+import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +23,8 @@ START_SECONDS = 60.0
 # Debian's own command changes the user and reads the system's configuration; the one it calls does neither.
 SERVER_PATHS = ("/usr/lib/rabbitmq/bin/rabbitmq-server", "/opt/homebrew/sbin/rabbitmq-server")
 
+LOOPBACK_ONLY = "-kernel inet_dist_use_interface {127,0,0,1}"
+
 
 def find() -> str | None:
     """The server's start script; None when RabbitMQ is not installed."""
@@ -35,6 +39,7 @@ class RabbitMQ:
     folder: Folder
     port: int = 0
     programs: list[Program] = field(default_factory=list)
+    _started_with: dict[str, str] = field(default_factory=dict, repr=False)
 
     def start(self) -> None:
         """Raises a LocalError that says in one sentence what is in the way."""
@@ -44,7 +49,7 @@ class RabbitMQ:
             raise ServerMissing("rabbitmq-server is not installed (Debian: apt install rabbitmq-server).")
         self.folder.make()
         self.port = ports.choose(self.folder, "rabbitmq")
-        environment = self._environment()
+        environment = self._started_with = self._environment()
         commands = {
             "epmd": [names, "-address", "127.0.0.1", "-port", environment["ERL_EPMD_PORT"]],
             "rabbitmq": [server],
@@ -62,6 +67,15 @@ class RabbitMQ:
             program.end(within_seconds=10)
         self.programs.clear()
 
+    def control(self, *arguments: str) -> str:
+        """What `rabbitmqctl` says to this node's administrator. Raises StartFailed with its reason."""
+        command = [str(Path(find() or "").with_name("rabbitmqctl")), *arguments]
+        environment = {**os.environ, **self._started_with, "RABBITMQ_CTL_ERL_ARGS": LOOPBACK_ONLY}
+        said = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        if said.returncode:
+            raise StartFailed(f"rabbitmqctl {arguments[0]} failed: {said.stderr.strip() or said.stdout.strip()}")
+        return said.stdout
+
     def url(self) -> str:
         return f"amqp://guest:guest@127.0.0.1:{self.port}//"
 
@@ -78,7 +92,7 @@ class RabbitMQ:
             "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
             "RABBITMQ_NODE_PORT": str(self.port),
             "RABBITMQ_DIST_PORT": str(ports.choose(self.folder, "rabbitmq-nodes")),
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": LOOPBACK_ONLY,
             "RABBITMQ_CONFIG_FILE": str(path / "rabbitmq.conf"),
             "RABBITMQ_CONF_ENV_FILE": "/dev/null",
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(path / "rabbitmq-plugins"),

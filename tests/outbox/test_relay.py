@@ -162,19 +162,6 @@ class TestRunOnce:
 
 @pytest.mark.django_db
 class TestPause:
-    def test_f4_a_destination_in_trouble_is_paused_and_no_attempt_is_burnt(self, broker):
-        """F4: the row stays unpublished and says why."""
-        broker.trouble["*"] = DestinationUnavailable("connection refused")
-        tell("a")
-
-        for _ in range(5):
-            relay.run_once()
-
-        assert len(broker.batches) == 1
-        assert (row("a").state, row("a").attempts) == ("open", 0)
-        assert row("a").last_error == "DestinationUnavailable: connection refused"
-        assert pause.is_paused("broker")
-
     def test_the_pause_doubles_while_it_lasts_and_ends_with_the_first_success(self, broker):
         broker.trouble["*"] = DestinationUnavailable("down")
         tell("a")
@@ -275,55 +262,3 @@ class TestProcess:
         assert relay.run_once() == 1
 
         assert dict(OutboxMessage.objects.values_list("destination", "state")) == {"bad": "open", "broker": "done"}
-
-    def test_a_transport_that_cannot_be_made_at_first_is_made_later(self, broker, outside, rings, monkeypatch):
-        """F4: no thread of the relay ends with its destination's trouble."""
-        from tests.support.threads import in_thread
-
-        class Late(Outside):
-            made = 0
-
-            def __init__(self):
-                type(self).made += 1
-                if self.made == 1:
-                    raise OSError("connection refused")
-
-        monkeypatch.setattr("outbox.periodic._registered", {})
-        monkeypatch.setattr("outbox.relay.import_string", lambda path: Late)
-        monkeypatch.setattr(pause, "FIRST_PAUSE", timedelta(milliseconds=1))
-        tell("a")
-        process = relay.Relay()
-        running = in_thread(process.run)
-        waited = connection.cursor()
-        for _ in range(1_000):
-            if broker.sent:
-                break
-            waited.execute("SELECT pg_sleep(0.01)")
-        process.stop()
-        running.result(10)
-
-        assert (Late.made, broker.sent) == (2, ["a"])
-
-    def test_a_lost_connection_costs_the_relay_a_moment(self, broker, rings, monkeypatch):
-        """F5: no process needs a restart."""
-        from tests.support.threads import in_thread
-
-        monkeypatch.setattr("outbox.periodic._registered", {})
-        monkeypatch.setattr("outbox.relay.RECONNECT_SECONDS", 0.01)
-        process = relay.Relay()
-        running = in_thread(process.run)
-        waited = connection.cursor()
-        for round_number in range(2):
-            waited.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
-            tell(f"m{round_number}")
-            for _ in range(1_000):
-                if len(broker.sent) > round_number:
-                    break
-                waited.execute("SELECT pg_sleep(0.01)")
-        process.stop()
-        running.result(10)
-
-        assert broker.sent == ["m0", "m1"]
