@@ -182,13 +182,21 @@ GUARDS = [
         promises="I9",
         guards="a wish that comes after the pivot is too late (F16)",
         layers={
-            CODE: [
+            "saga": [
                 Edit(
                     "sagas.lifecycle.request_cancel", "if case.saga.status in ENDED or case.pivot_passed:", "if False:"
                 )
-            ]
+            ],
+            "order": [
+                Edit(
+                    "orders.cancellation._status_after",
+                    "if status not in (Order.Status.PENDING, Order.Status.CANCELLED):",
+                    "if False:",
+                )
+            ],
         },
         caught_by=[f"{CANCELS}::TestAtEveryPoint::test_after_the_pivot_it_is_too_late"],
+        alone={"saga": [f"{CANCELS}::TestAtEveryPoint::test_after_the_pivot_it_is_too_late"]},
     ),
     Guard(
         name="late_success",
