@@ -52,7 +52,11 @@ def test_f20_workers_and_relay_without_descriptors_go_on_by_themselves(service):
     ):
         assert statuses(place(service, ORDERS)) == {201}
         cut_all_clients(service)
-        service.wait_until(lambda: True, within_seconds=5, what="a moment")
+        service.wait_until(
+            lambda: any("Too many open files" in programs[name].said() for name in ("worker", "relay")),
+            within_seconds=30,
+            what="a refused descriptor",
+        )
 
     service.start()
     assert_all_is_well(service)
