@@ -1,7 +1,8 @@
 """The books of provider and carrier, as violations: what they tell otherwise than ours, and what the sandbox witnessed.
 
 Guarantee: read-only over there and here; a provider that cannot be asked costs its own comparison, and is said.
-Not guaranteed: that a difference is one for ever; the reconciliation repairs what is provable.
+Not guaranteed: that a difference is one for ever; the reconciliation repairs what is provable. What an operator
+resolved there is no violation here.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from .books import BOOKS, Book
 from .check import Violation
 from .comparison import Difference, compare
 from .conf import conf
+from .reconciliation import is_answered_for
 
 # Which promise a difference breaks: money is kept or gone, a parcel stands for an order or does not.
 PROMISES = {"charge": "I9", "refund": "I9", "shipment": "I5", "cancellation": "I8"}
@@ -57,6 +59,8 @@ def _differences(book: Book, *, at_rest: bool) -> list[Violation]:
     by_kind: dict[str, list[Mapping[str, Any]]] = {}
     counts: dict[str, int] = {}
     for difference in compare(at_rest=at_rest, books=[book]):
+        if is_answered_for(difference):
+            continue
         kind = str(difference.kind.value)
         counts[kind] = counts.get(kind, 0) + 1
         shown = by_kind.setdefault(kind, [])

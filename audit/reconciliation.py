@@ -53,6 +53,14 @@ def open_keys(of: Book, *, limit: int | None = None) -> list[str]:
     return list(rows.values_list("provider_key", flat=True)[:limit])
 
 
+def is_answered_for(difference: Difference) -> bool:
+    """Whether a person resolved exactly this. Index one_standing_difference_per_object_and_key."""
+    resolved = Kept.objects.filter(
+        object=difference.object, provider_key=difference.provider_key, state=Kept.State.RESOLVED
+    ).first()
+    return resolved is not None and _is_told_as(resolved, _facts(difference))
+
+
 def reached(of: Book) -> Reached:
     """How far the running comparison has come."""
     row = Position.objects.filter(object=of.object).first()
@@ -104,7 +112,7 @@ def _keep(of: Book, difference: Difference, row: Kept | None) -> None:
 
 def _reopen(row: Kept, facts: Mapping[str, Any]) -> bool:
     """A person answered for what they saw, and not for another difference under the same key."""
-    if all(getattr(row, name) == facts[name] for name in ("kind", "ours", "theirs")):
+    if _is_told_as(row, facts):
         return False
     reopened = {"state": Kept.State.OPEN, "resolution": "", "ended_at": None, "first_seen_at": Now()}
     repairs_anew = {"repair": Kept.Repair.NONE, "repairs": 0, "repair_asked_at": None}
@@ -112,6 +120,10 @@ def _reopen(row: Kept, facts: Mapping[str, Any]) -> bool:
     Kept.objects.filter(pk=row.pk, state=Kept.State.RESOLVED).update(**changes)
     row.refresh_from_db()
     return True
+
+
+def _is_told_as(row: Kept, facts: Mapping[str, Any]) -> bool:
+    return all(getattr(row, name) == facts[name] for name in ("kind", "ours", "theirs"))
 
 
 def _facts(difference: Difference) -> dict[str, Any]:

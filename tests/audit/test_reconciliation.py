@@ -12,11 +12,14 @@ from django.utils import timezone
 
 from audit import comparison, consumers, operations, reconciliation
 from audit.models import Difference, Position
+from audit.report import audit_now
 from audit.telemetry import collect
+from outbox import operations as outbox
 from outbox.exceptions import VerbRefused
 from outbox.models import OperatorAct, OutboxMessage
 from payments.models import Payment
 from tests.support.drive import deliver, deliver_due, drive
+from tests.support.shop import outcome
 from tests.support.staff import click, operator, root, said, signed_in
 
 pytestmark = pytest.mark.django_db
@@ -174,11 +177,14 @@ class TestResolve:
         lose_charge(shop)
         tick()
         one = Difference.objects.get()
+        [violation] = audit_now(at_rest=True, with_ledgers=True).violations
+        assert violation.check == "provider_ledger_charge_ours_only"
         assert operations.resolve(one.pk, who=None, reason="their archive has it") is True
         assert operations.resolve(one.pk, who=None, reason="their archive has it") is False
         tick()
         reconciliation.reconcile(at_rest=True)
         assert states() == [("ours_only", "resolved")]
+        assert audit_now(at_rest=True, with_ledgers=True).violations == []
         assert OperatorAct.objects.filter(verb="resolve", target_type="difference", target_id=str(one.pk)).count() == 1
 
     def test_another_difference_under_the_same_key_is_open_again(self, shop):
@@ -262,6 +268,19 @@ class TestCommand:
             self.run("--resolve", str(Difference.objects.get().pk), "--reason", "seen")
         with pytest.raises(CommandError):
             self.run("--resolve", str(uuid4()), "--reason", "seen")
+
+
+def test_an_order_whose_start_was_skipped_is_named_by_the_audit_and_requeue_takes_the_skip_back(shop):
+    order = shop.order()
+    start = OutboxMessage.objects.get(destination="orders.start_fulfilment")
+    outbox.skip([start.key], who=None, reason="by mistake")
+    drive()
+    [violation] = audit_now(at_rest=False, with_ledgers=False).violations
+    assert (violation.check, violation.rows[0]["order_id"]) == ("no_order_is_lost", order.pk)
+
+    outbox.requeue([start.key], who=None, reason="it was a mistake", sent=True)
+    drive()
+    assert outcome(order) == ("confirmed", "", "completed")
 
 
 def test_open_differences_are_counted_by_kind_and_object_with_the_age_of_the_oldest(shop):
