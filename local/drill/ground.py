@@ -27,6 +27,7 @@ DATABASE = "orders_drill"
 QUEUES = ("ticks", "default", "steps", "payments", "shipping", "notifications")
 ANSWER_SECONDS = 120.0
 DOWN_SECONDS = 0.5
+START_TRIES = 3
 
 
 class Broker(Protocol):
@@ -97,6 +98,12 @@ class RabbitBroker:
                 "BROKER=amqp needs RabbitMQ, and rabbitmq-server is not installed "
                 "(Debian: apt install rabbitmq-server); BROKER=redis needs nothing."
             )
+        for _ in range(START_TRIES - 1):
+            try:
+                self.server.start()
+            except StartFailed:  # a busy machine takes longer than a minute; the next try finds half of it done
+                continue
+            return
         self.server.start()
 
     def end(self) -> None:

@@ -1,5 +1,6 @@
 """What a drill shows while it runs: one refreshed line on a terminal, a plain line now and then elsewhere."""
 
+import shutil
 import sys
 import time
 from dataclasses import dataclass, field
@@ -8,7 +9,6 @@ from typing import TextIO
 TERMINAL_EVERY_SECONDS = 0.5
 PLAIN_EVERY_SECONDS = 10.0
 ERASE = "\r\x1b[K"
-WIDTH = 120
 
 
 @dataclass
@@ -41,7 +41,7 @@ class Progress:
             self.step(text)
             return
         line = f"[{self._seconds:5.1f} s] {text}"
-        self.out.write(ERASE + line[:WIDTH])
+        self.out.write(ERASE + line[: shutil.get_terminal_size().columns - 1])
         self.out.flush()
         self._has_line = True
 

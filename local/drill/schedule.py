@@ -18,9 +18,9 @@ ROUND_SECONDS = 60.0
 class Kind(StrEnum):
     """What is done to the service; the text is what the table says."""
 
-    KILL = "kill"
-    KILL_ONE = "kill one of its processes"
-    FREEZE = "freeze past its claim"
+    KILL = "killed"
+    KILL_ONE = "one process killed"
+    FREEZE = "frozen past its claim"
     WIPE = "broker wiped"
     RESTART_BROKER = "broker killed and restarted"
     RESTART_POSTGRES = "Postgres killed and restarted"

@@ -7,6 +7,8 @@ order. Not guaranteed: recovery times; they are told beside their bounds and jud
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from local.drill.schedule import KILLS
+
 HELD, BROKEN, COULD_NOT_RUN = 0, 1, 2
 
 
@@ -59,7 +61,7 @@ class Evidence:
 
     @property
     def kills_landed(self) -> int:
-        return sum(fault.landed for fault in self.faults if fault.label.startswith("kill"))
+        return sum(fault.landed for fault in self.faults if fault.label.partition(":")[0] in KILLS)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ GOOD = Evidence(
     answered=30,
     orders={"confirmed": 20, "rejected": 8, "cancelled": 2},
     faults=[
-        FaultCount(label="kill: worker", planned=3, delivered=3, landed=3),
+        FaultCount(label="killed: worker", planned=3, delivered=3, landed=3),
         FaultCount(label="broker wiped", planned=2, delivered=2, landed=1),
     ],
     counters=COUNTERS,
