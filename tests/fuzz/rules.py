@@ -8,7 +8,7 @@ from .wire import Answer, Request
 BY_URI = {kind.uri: kind for kind in TYPES.values()}
 # docs/problems.md: what the web server itself refuses never reaches the API; 501 is for a transfer coding that nobody
 # knows (RFC 9112 §6.1), and the one answer above 500 that is right.
-SERVERS_OWN = {400, 414, 431, 501}
+SERVERS_OWN = {400, 414, 417, 431, 501}
 
 
 class Broken(AssertionError):

@@ -58,6 +58,8 @@ class Wire:
 def _parsed(received: bytes) -> Answer:
     head, _, body = received.partition(b"\r\n\r\n")
     status_line, _, lines = head.partition(b"\r\n")
+    if status_line.split()[1] == b"100":
+        return _parsed(body)  # "go on": the answer follows
     headers = http.client.parse_headers(BytesIO(lines + b"\r\n\r\n"))
     return Answer(
         status=int(status_line.split()[1]), headers={name.lower(): value for name, value in headers.items()}, body=body
