@@ -99,13 +99,10 @@ class Fate:
             return "ok"
         return self._draw({"unavailable": 1.0, "partly": 1.0, "unheard": 1.0, "crash": 1.0})
 
-    def webhook_delays(self, *, insists: bool) -> list[float]:
-        """When a webhook comes: one that insists does come; others before the reply, five times, late or never."""
+    def webhook_delays(self) -> list[float]:
+        """When a webhook comes: before the reply, five times, late or never."""
         copies = self._draw({"1": 4.0, "0": 2.0, "2": 1.0, "5": 1.0})
-        delays = [self.random.choice((0.0, 0.5, 5.0, 120.0, 4000.0)) * self.random.random() for _ in range(int(copies))]
-        if insists:
-            delays.append(self.random.uniform(0.1, 30.0))
-        return delays
+        return [self.random.choice((0.0, 0.5, 5.0, 120.0, 4000.0)) * self.random.random() for _ in range(int(copies))]
 
     # ── rings ──
 

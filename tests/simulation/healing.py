@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 RELAY_SECONDS = 0.4
 TICK_SECONDS = 5.0
+# The reconciliation's interval, and what it leaves alone as still under way.
+COMPARISON_SECONDS = 100.0
 # What does not end after so much help needs more than help.
 HELP_MAX = 12
 
@@ -38,6 +40,8 @@ class Healing:
         self.world = world
         self._relayed_at = self._ticked_at = -1_000.0
         self._helped: Counter[Any] = Counter()
+        # What came after everybody had given it up is found by comparing the books, and then undone.
+        self._comparisons = 2 if world.happened["an effect beyond the horizon"] else 0
 
     def goes_on(self) -> bool:
         """With nobody at work: something begins, or time passes. False: all is at rest."""
@@ -51,7 +55,7 @@ class Healing:
         if moments:
             self.world.pass_time(min(moments) - self.world.now + 0.001)
             return True
-        return self._helps()
+        return self._helps() or self._compares()
 
     def _due_in(self) -> float | None:
         """Seconds until some message is due, or its destination's pause ends."""
@@ -80,6 +84,13 @@ class Healing:
 
         for name in TICKS:
             periodic.run(name)
+
+    def _compares(self) -> bool:
+        if not self._comparisons:
+            return False
+        self._comparisons -= 1
+        self.world.pass_time(COMPARISON_SECONDS)
+        return self.world.spawn("relay", "audit.reconcile", partial(periodic.run, "audit.reconcile"))
 
     def _helps(self) -> bool:
         """An operator's retry for each saga that waits for one, and a requeue for each dead message."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from django.test import override_settings
 
 from outbox import bell, heartbeat, remote, wakeup
 from providers import backend
+from providers.gate import gate as gate_of_a_process
 from tests.support.crash import Crash
 
 from . import clock, database
@@ -106,8 +108,7 @@ def simulated(seed: int, threads: Stage) -> Iterator[World]:
         patch.object(remote, "wait", _wait),
         patch.object(remote, "os", SimpleNamespace(_exit=_exit)),
         patch("providers.gate.threading", _threading()),
-        patch("providers.gate.gate", _gate),
-        patch("payments.consumers.gate", _gate),
+        *[patch.object(module, "gate", _gate) for module in _modules_with_the_gate()],
         patch("providers.client.HTTPAdapter", type("WorldsAdapter", (Adapter,), {"world": staticmethod(world)})),
         override_settings(**simulated_settings()),
     ]
@@ -132,6 +133,12 @@ def _strand() -> Strand:
     strand = world().stage.current
     assert strand is not None, "only a process's thread asks for this"
     return strand
+
+
+def _modules_with_the_gate() -> list[Any]:
+    """Some have imported the function by name."""
+    real = gate_of_a_process
+    return [module for module in list(sys.modules.values()) if getattr(module, "gate", None) is real]
 
 
 def _gate(provider: str) -> Any:

@@ -2,7 +2,7 @@
 wants it: at once, late, after the caller has given up or died, or never; and with every reply of docs/sandbox.md.
 
 Guarantee: what real providers promise: one key and body, one answer; another body is refused; a key in use says so. An
-effect comes within the in-flight horizon of its attempt, or, for a charge, is followed by a webhook that insists (F13).
+effect comes within the in-flight horizon of its attempt; a charge or a parcel at worst a minute after it (F13).
 Stored answers are forgotten after a day, as by some providers: whoever calls again then, instead of asking, pays twice.
 Not guaranteed: that anybody hears of it.
 """
@@ -40,10 +40,12 @@ OUTAGE = {"down": Reply(status=503, headers={"Retry-After": "5"}), "dead": repli
 # Answers of a provider in which nothing was done, and in which it was and the caller does not get to know.
 NOTHING_DONE = ("5xx", "429", "503", "401", "409", "cut", "html", "nonsense", "empty", "hang")
 DONE_UNHEARD = ("5xx_after", "hang_after", "drop_reply", "half_reply", "wrong_amount", "wrong_key", "html_after")
+# What may come true even after it was given up: the reconciliation, or a webhook, finds it (F13).
+LATE_AT_WORST = ("/payments/charges", "/shipping/shipments")
 CANCEL = re.compile(r"/shipping/shipments/([\w-]+)/cancel")
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Question:
     """One request on its way: whoever sent it may be gone when it arrives."""
 
@@ -145,7 +147,7 @@ class Network:
         question.reply = replies.CUT
         horizon = for_provider(question.provider).in_flight_horizon_seconds
         left = question.intent_at + horizon - self.world.now - 0.1
-        beyond = question.path == "/payments/charges" and self.world.random.random() < 0.3
+        beyond = question.path in LATE_AT_WORST and self.world.random.random() < 0.3
         wait = (
             self.world.random.uniform(left, left + 60.0) if beyond else self.world.random.uniform(0.0, max(left, 0.0))
         )
@@ -210,8 +212,10 @@ class Network:
             return json_reply(500, books.error("internal"))
         self.answered_at[key] = self.world.now
         self.world.tell(f"{operation.table} {self.world.label(key)}: done with {answer[0]}")
+        if question.fate == "beyond":
+            self.world.happened["an effect beyond the horizon"] += 1
         if operation is books.CHARGE:
-            self._report(key, insists=question.fate == "beyond")
+            self._report(key)
         return json_reply(*answer)
 
     def _forget_old(self, key: str) -> None:
@@ -219,14 +223,12 @@ class Network:
             self.ledger.change("DELETE FROM answers WHERE idempotency_key = ?", key)
             self.world.happened["a provider forgot a key"] += 1
 
-    def _report(self, key: str, *, insists: bool) -> None:
+    def _report(self, key: str) -> None:
         """Webhooks: before the reply, several times, late, or never."""
         [entry] = self.ledger.by_key("charges", key)
         event = {"id": f"evt_{entry['id'][3:]}", "type": "charge", "data": {"id": entry["id"], "idempotency_key": key}}
-        if insists:
-            self.world.happened["an effect beyond the horizon"] += 1
-        for delay in self.world.fate.webhook_delays(insists=insists):
-            self.world.later(delay, lambda: self.world.people.webhook(event, insists=insists))
+        for delay in self.world.fate.webhook_delays():
+            self.world.later(delay, lambda: self.world.people.webhook(event))
 
     def _outage(self, provider: str) -> Reply | None:
         mood, ends_at = self.outages.get(provider, ("", 0.0))

@@ -156,8 +156,8 @@ class People:
             self.errors.append(f"{wish.name} was answered {status}: {body[:300]!r}")
         wish.answers.append((status, body))
 
-    def webhook(self, event: dict[str, Any], *, insists: bool) -> None:
-        self.webhooks.append({"event": event, "insists": insists, "tries": 0, "next_at": self.world.now})
+    def webhook(self, event: dict[str, Any]) -> None:
+        self.webhooks.append({"event": event, "tries": 0, "next_at": self.world.now})
 
     def due_webhooks(self) -> list[dict[str, Any]]:
         return [hook for hook in self.webhooks if hook["next_at"] <= self.world.now]
@@ -177,7 +177,7 @@ class People:
         hook["tries"] += 1
         taken = not strand.crashed and strand.error is None and strand.result[0] == 200
         self.world.tell(f"webhook {'taken' if taken else 'not taken'}")
-        if taken or (hook["tries"] >= 3 and not hook["insists"]):
+        if taken or hook["tries"] >= 3:
             self.webhooks.remove(hook)
         else:
             hook["next_at"] = self.world.now + self.random.uniform(0.5, 10.0)

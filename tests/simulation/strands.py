@@ -31,7 +31,7 @@ class Stage:
         self.current: Strand | None = None
         # Prepares the connection of a new thread, in that thread.
         self.connect = connect
-        self._back = threading.Semaphore(0)
+        self._back = _closed()
         self._idle: list[Runner] = []
         self._runners: list[Runner] = []
 
@@ -77,13 +77,20 @@ class Stage:
         return runner
 
 
+def _closed() -> threading.Lock:
+    """A gate: whoever acquires it waits until somebody else releases it."""
+    gate = threading.Lock()
+    gate.acquire()
+    return gate
+
+
 class Runner(threading.Thread):
     """A thread that lends itself to one strand after the other, and keeps its connection."""
 
     def __init__(self, stage: Stage, number: int) -> None:
         super().__init__(name=f"simulated-{number}", daemon=True)
         self.stage = stage
-        self.go = threading.Semaphore(0)
+        self.go = _closed()
         self.strand: Strand | None = None
 
     def hang_up(self) -> None:
