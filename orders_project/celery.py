@@ -28,11 +28,17 @@ def _queue(name: str) -> Queue:
     return Queue(name, queue_arguments=arguments)
 
 
-@app.on_after_finalize.connect
+@app.on_after_configure.connect
 def _configure(sender: Celery, **_: object) -> None:
+    """Before anything is sent: a process that only rings never finalises its tasks, and would declare classic queues,
+    which the workers then refuse."""
+    sender.conf.task_queues = [_queue(name) for name in QUEUES]
+
+
+@app.on_after_finalize.connect
+def _schedule(sender: Celery, **_: object) -> None:
     from outbox import periodic
 
-    sender.conf.task_queues = [_queue(name) for name in QUEUES]
     sender.conf.beat_schedule = {
         tick.name: {
             "task": "outbox.run_tick",
