@@ -19,6 +19,7 @@ RELATED = (
     ("stock", "inventory_reservation"),
     ("messages", "outbox_outboxmessage"),
     ("notifications", "notifications_notification"),
+    ("differences", "audit_difference"),
 )
 
 

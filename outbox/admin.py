@@ -254,6 +254,11 @@ class OperatorActAdmin(ReadOnlyAdmin):
 
     @admin.display(description="target")
     def target(self, act: OperatorAct) -> SafeString | str:
-        pages = {**PAGES, "outboxmessage": "outbox_outboxmessage", "destination": "outbox_destination"}
+        pages = {
+            **PAGES,
+            "outboxmessage": "outbox_outboxmessage",
+            "destination": "outbox_destination",
+            "difference": "audit_difference",
+        }
         page = pages.get(act.target_type)
         return page_link(page, act.target_id) if page else act.target_id

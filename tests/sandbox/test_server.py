@@ -1,6 +1,7 @@
 """The sandbox keeps the promises of a real provider, and tells when a caller broke the rules."""
 
 import json
+import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,6 +12,7 @@ import pytest
 import requests
 from django.core.management import CommandError, call_command
 
+from local.sandbox.ledger import Ledger
 from local.stack import wait_until
 from payments.webhooks import verify
 from tests.support.sandbox import KEY, start_sandbox
@@ -224,3 +226,16 @@ def test_a_webhook_can_come_before_the_reply_or_never(sandbox, receiver):
     charge(sandbox, key=last)
     wait_until(lambda: receiver.of_key(last) != [], within_seconds=10, what="the webhook sent after it")
     assert receiver.of_key(never) == []
+
+
+def test_a_ledger_that_an_older_sandbox_left_behind_goes_on(tmp_path):
+    path = tmp_path / "ledger.sqlite3"
+    Ledger(path).close()
+    with sqlite3.connect(path) as older:
+        older.execute("ALTER TABLE refunds DROP COLUMN created_ms")
+        older.execute(
+            "INSERT INTO refunds (id, idempotency_key, charge_id, amount_minor, currency, status, reason)"
+            " VALUES ('re_1', 'key', 'ch_1', 1, 'EUR', 'refunded', '')"
+        )
+    ledger = Ledger(path)
+    assert [entry["created_ms"] for entry in ledger.page("refunds", after="", limit=10)] == [0]
