@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -20,7 +21,7 @@ SETTLED = timedelta(seconds=30)
 
 def entry(of="charge", status="", **changes) -> Entry:
     """Theirs: it happened, long ago."""
-    fields = {
+    fields: dict[str, Any] = {
         "key": "saga:step", "reference": "ref", "order_id": None, "parent": "", "status": status or happened(of),
         "amount_minor": 999 if of in {"charge", "refund"} else None, "undone_minor": 0 if of == "charge" else None,
         "currency": "EUR" if of in {"charge", "refund"} else "", "created_at": LONG_AGO,
@@ -31,7 +32,7 @@ def entry(of="charge", status="", **changes) -> Entry:
 def row(of="charge", status="", **changes) -> Row:
     """Ours: the same, and quiet for long."""
     theirs = entry(of)
-    fields = {
+    fields: dict[str, Any] = {
         "id": uuid7(), "key": theirs.key, "reference": theirs.reference, "order_id": uuid4(), "parent": "",
         "status": status or happened(of), "amount_minor": theirs.amount_minor, "undone_minor": theirs.undone_minor,
         "currency": theirs.currency, "quiet_seconds": 3_600.0, "undo_noted": False, "unowned": False,
