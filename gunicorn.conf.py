@@ -28,7 +28,12 @@ os.environ.setdefault("DATABASE_POOL_MAX_SIZE", str(threads + 1))
 
 def child_exit(server: Any, worker: Any) -> None:
     """Takes the gauges of a process that ended out of /metrics."""
-    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+    if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        return
+    try:
         from prometheus_client.multiprocess import mark_process_dead
 
         mark_process_dead(worker.pid)  # type: ignore[no-untyped-call] # the package has no types
+    except OSError as error:
+        # What is raised here ends the master, and with it the service: a stale gauge is the smaller evil (F20).
+        server.log.warning("The gauges of process %s are still told: %s", worker.pid, error)

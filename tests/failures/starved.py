@@ -38,14 +38,17 @@ socket.getaddrinfo = getaddrinfo
 
 @contextmanager
 def without_descriptors(program: Program) -> Iterator[list[int]]:
-    """No process of this program's group can open another file or socket; the ids of those concerned."""
+    """The program's children, or the program where it has none, can open nothing; the ids of those concerned.
+
+    A parent that starts others in their place is left as it is.
+    """
     if sys.platform != "linux":
         pytest.skip("another process's limits can only be changed on Linux")
     assert program.pid is not None
     root = psutil.Process(program.pid)
     limits: dict[int, tuple[int, int]] = {}
     try:
-        for process in [root, *root.children(recursive=True)]:
+        for process in root.children(recursive=True) or [root]:
             limits[process.pid] = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
             resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (DESCRIPTORS_LEFT, limits[process.pid][1]))
         yield list(limits)

@@ -3,12 +3,17 @@
 That Postgres gives no connection is F5's (test_f05_postgres_restarts.py).
 """
 
+import errno
+import logging
+import runpy
 import uuid
+from types import SimpleNamespace
 
 import pytest
 import redis
 import requests
 
+from local.folder import PROJECT_DIR
 from payments.models import Payment
 from sagas.models import Saga
 
@@ -17,6 +22,22 @@ from .rest import assert_all_is_well, come_to_rest
 from .starved import names_fail, without_descriptors
 
 ORDERS = 6
+
+
+def test_f20_the_web_processes_master_outlives_a_child_whose_files_it_cannot_open(monkeypatch, caplog):
+    """F20: what a hook of gunicorn raises ends the master, and with it the service."""
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "/nowhere")
+    monkeypatch.setenv("DATABASE_POOL_MAX_SIZE", "2")
+    child_exit = runpy.run_path(str(PROJECT_DIR / "gunicorn.conf.py"))["child_exit"]
+    monkeypatch.setattr("prometheus_client.multiprocess.mark_process_dead", refuse_descriptor)
+
+    child_exit(SimpleNamespace(log=logging.getLogger("master")), SimpleNamespace(pid=7))
+
+    assert "Too many open files" in caplog.text
+
+
+def refuse_descriptor(pid):
+    raise OSError(errno.EMFILE, "Too many open files")
 
 
 @pytest.mark.proof
