@@ -40,13 +40,18 @@ CREATE TABLE IF NOT EXISTS answers (
 CREATE TABLE IF NOT EXISTS breaches (number INTEGER PRIMARY KEY, kind TEXT NOT NULL, about TEXT NOT NULL);
 """
 TABLES = ("charges", "refunds", "shipments", "cancellations")
-# Two keys for one operation, whatever became of each: a caller that makes up a second key may pay twice.
+# Two keys for one operation, whatever became of each: a caller that makes up a second key may pay twice. What goes back
+# may be asked for again under another key once it was refused: a refusal is repeated to whoever asks under its own.
 FOUND = {
     "two_charge_keys_for_one_order": "SELECT order_id FROM charges GROUP BY order_id HAVING count(*) > 1",
-    "two_refund_keys_for_one_charge": "SELECT charge_id FROM refunds GROUP BY charge_id HAVING count(*) > 1",
+    "two_refund_keys_for_one_charge": (
+        "SELECT DISTINCT later.charge_id FROM refunds earlier JOIN refunds later "
+        "ON later.charge_id = earlier.charge_id AND later.number > earlier.number WHERE earlier.status <> 'declined'"
+    ),
     "two_shipment_keys_for_one_order": "SELECT order_id FROM shipments GROUP BY order_id HAVING count(*) > 1",
     "two_cancellation_keys_for_one_shipment": (
-        "SELECT shipment_id FROM cancellations GROUP BY shipment_id HAVING count(*) > 1"
+        "SELECT DISTINCT later.shipment_id FROM cancellations earlier JOIN cancellations later "
+        "ON later.shipment_id = earlier.shipment_id AND later.number > earlier.number WHERE earlier.status <> 'refused'"
     ),
     "refunded_more_than_charged": (
         "SELECT c.id FROM charges c JOIN refunds r ON r.charge_id = c.id AND r.status = 'refunded' "

@@ -76,6 +76,24 @@ def test_two_keys_for_one_order_are_remembered_against_the_caller(tmp_path):
         own.program.end(within_seconds=5)
 
 
+def test_a_second_key_for_one_refund_is_a_breach_unless_the_first_was_refused(tmp_path):
+    own = start_sandbox(tmp_path)
+
+    def refund_twice(token: str) -> None:
+        charged = charge(own, charge_body(token)).json()
+        for _ in range(2):
+            body = {"charge_id": charged["id"], "amount_minor": 1, "currency": "EUR"}
+            own.post("/payments/refunds", body, key=uuid4().hex)
+
+    try:
+        refund_twice("tok_refund_declined")
+        assert own.violations() == []
+        refund_twice("tok_ok")
+        assert [found["kind"] for found in own.violations()] == ["two_refund_keys_for_one_charge"]
+    finally:
+        own.program.end(within_seconds=5)
+
+
 def test_more_than_was_charged_is_not_refunded(sandbox):
     charged = charge(sandbox).json()
     body = {"charge_id": charged["id"], "amount_minor": 501, "currency": "EUR"}
