@@ -80,7 +80,7 @@ def _pass(armed: Armed, seam: Seam, passage: Passage) -> bool:
         _passages[str(armed.mark)] += 1
         if _passages[str(armed.mark)] != seam.nth or not armed.take(encloses=len(_running)):
             return False
-        _frozen_in.update(dict.fromkeys(_running, armed))
+        _frozen_in.update(dict.fromkeys(list(_running), armed))
     FAULTS[armed.fault](armed)
     return True
 

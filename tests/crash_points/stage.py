@@ -68,7 +68,7 @@ class Stage:
     customers: Customers
     # Up to where the sandbox's listings have been read (tests.crash_points.verdict).
     cursors: dict[str, str] = field(default_factory=dict)
-    breaches: int = 0
+    breaches: set[str] = field(default_factory=set)
     _number: int = 0
     _extra: list[str] = field(default_factory=list)
 

@@ -88,9 +88,10 @@ def differences(stage: Stage, placed: Sequence[Placed], *, since: datetime) -> l
 
 def _breaches(stage: Stage) -> list[str]:
     """What the sandbox saw that no caller may do, since the last verdict."""
-    seen = _ask(stage, "/ledger/violations")["violations"]
-    new, stage.breaches = seen[stage.breaches :], len(seen)
-    return [f"the sandbox saw {breach}" for breach in new]
+    breaches = [f"the sandbox saw {breach}" for breach in _ask(stage, "/ledger/violations")["violations"]]
+    new = [breach for breach in breaches if breach not in stage.breaches]
+    stage.breaches.update(new)
+    return new
 
 
 def _audited(since: datetime, ids: set[str]) -> list[str]:
