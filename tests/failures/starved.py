@@ -6,7 +6,7 @@ processes started with `names_fail(folder)` for as long as the file that it name
 
 import resource
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,22 +36,28 @@ socket.getaddrinfo = getaddrinfo
 '''
 
 
-@contextmanager
-def without_descriptors(program: Program) -> Iterator[list[int]]:
-    """The program's children, or the program where it has none, can open nothing; the ids of those concerned.
+def family(program: Program) -> list[psutil.Process]:
+    """The program and its children."""
+    root = psutil.Process(program.pid)
+    return [root, *children(program)]
 
-    A parent that starts others in their place is left as it is.
-    """
+
+def children(program: Program) -> list[psutil.Process]:
+    """The program's children alone: a parent that starts others in their place is left as it is."""
+    found: list[psutil.Process] = psutil.Process(program.pid).children(recursive=True)
+    return found
+
+
+@contextmanager
+def without_descriptors(processes: Sequence[psutil.Process]) -> Iterator[None]:
+    """None of these can open another file or socket."""
     if sys.platform != "linux":
         pytest.skip("another process's limits can only be changed on Linux")
-    assert program.pid is not None
-    root = psutil.Process(program.pid)
-    limits: dict[int, tuple[int, int]] = {}
+    limits = {process.pid: resource.prlimit(process.pid, resource.RLIMIT_NOFILE) for process in processes}
     try:
-        for process in root.children(recursive=True) or [root]:
-            limits[process.pid] = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
-            resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (DESCRIPTORS_LEFT, limits[process.pid][1]))
-        yield list(limits)
+        for pid, (_, hard) in limits.items():
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (DESCRIPTORS_LEFT, hard))
+        yield
     finally:
         for pid, limit in limits.items():
             if psutil.pid_exists(pid):
