@@ -28,8 +28,10 @@ WINDOW_MESSAGES = 50_000
 # One run, so that the process that ticks does its other work too, and no worker's time limit is met.
 RUN_MAX_SECONDS = 5.0
 STATEMENT_TIMEOUT_SECONDS = 8
-# Keys are made before their transaction commits, by hosts whose clocks differ: a window begins that much early.
+# Keys are made before their transaction commits, by hosts whose clocks differ: the last of them come again.
 OVERLAP = timedelta(seconds=60)
+# Between two windows of the past: events that follow each other are compared in one of the two.
+WINDOW_OVERLAP = timedelta(seconds=1)
 FIRST_WINDOW = timedelta(hours=1)
 ROWS_KEPT = 3
 
@@ -52,7 +54,7 @@ def run_if_due() -> bool:
 def run(last: AuditRun | None, *, now: datetime) -> None:
     """Judges window after window until the present, or until its time is over; the next run goes on."""
     began = time.monotonic()
-    since = last.judged_until - OVERLAP if last else now - FIRST_WINDOW
+    since = last.judged_until - WINDOW_OVERLAP if last else now - FIRST_WINDOW
     carried = [UUID(order_id) for order_id in last.carried] if last else []
     while True:
         until = _window_end(since, now)
@@ -62,10 +64,10 @@ def run(last: AuditRun | None, *, now: datetime) -> None:
             log.error("audit.could_not_judge", error=str(error))
             return
         carried = list(report.unsettled)
-        _keep(report, began_at=now, judged_until=until, seconds=time.monotonic() - began)
+        _keep(report, began_at=now, judged_until=min(until, now - OVERLAP), seconds=time.monotonic() - began)
         if until >= now or time.monotonic() - began > RUN_MAX_SECONDS:
             return
-        since = until - OVERLAP
+        since = until - WINDOW_OVERLAP
 
 
 def keep_whole(report: Report) -> None:
@@ -97,7 +99,7 @@ def _kept(violation: Violation) -> Mapping[str, Any]:
 
 def _is_behind(last: AuditRun, now: datetime) -> bool:
     """The last run ended for lack of time, before its own present."""
-    return last.judged_until < last.began_at and last.judged_until < now
+    return last.judged_until < min(last.began_at, now) - OVERLAP
 
 
 def _window_end(since: datetime, now: datetime) -> datetime:
@@ -107,7 +109,7 @@ def _window_end(since: datetime, now: datetime) -> datetime:
     if row is None:
         return now
     # A window that is full within the overlap would never move on.
-    return min(now, max(_moment_of(row[0]), since + 2 * OVERLAP))
+    return min(now, max(_moment_of(row[0]), since + 2 * WINDOW_OVERLAP))
 
 
 def _moment_of(key: UUID) -> datetime:

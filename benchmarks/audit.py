@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 
-from benchmarks.place import place
+from benchmarks.place import cpu_seconds, place
 
 CHUNK = 100_000
 NEW_SHARE = 0.1
@@ -131,8 +131,8 @@ VALUES (1, 'ann', '', false, false, true, '', '', '', now())
 """
 
 
-def fill(connection: psycopg.Connection[Any], orders: int) -> None:
-    """All rows of that many finished orders, in chunks, in the order of time."""
+def fill(connection: psycopg.Connection[Any], orders: int) -> datetime:
+    """All rows of that many finished orders, in chunks, in the order of time; returns since when it was busy."""
     now = datetime.now(UTC) - timedelta(minutes=2)
     new_from = now - (NEW - timedelta(minutes=2))
     old = int(orders * (1 - NEW_SHARE))
@@ -141,6 +141,7 @@ def fill(connection: psycopg.Connection[Any], orders: int) -> None:
     _fill_span(connection, old, now - timedelta(days=6), new_from)
     _fill_span(connection, orders - old, new_from, now)
     connection.execute("VACUUM ANALYZE")
+    return new_from
 
 
 def _fill_span(connection: psycopg.Connection[Any], orders: int, first: datetime, last: datetime) -> None:
@@ -156,18 +157,37 @@ def _fill_span(connection: psycopg.Connection[Any], orders: int, first: datetime
 
 def measure(*, since: datetime | None, rounds: int) -> None:
     """Audits that often, and prints each one's seconds and the slowest checks of the last."""
-    from audit.report import audit_now  # only now does the environment name the settings
+    from django.db import connection  # only now does the environment name the settings
 
+    from audit.report import audit_now
+
+    with connection.cursor() as cursor:
+        cursor.execute("SET max_parallel_workers_per_gather = 0")  # one process, whose CPU time can be read
+        cursor.execute("SELECT pg_backend_pid()")
+        server = cursor.fetchone()[0]
     print("whole" if since is None else f"since {since:%H:%M:%S}")
     for _ in range(rounds):
+        before = cpu_seconds([server])
         report = audit_now(at_rest=False, with_ledgers=False, since=since)
-        print(
-            f"  {report.seconds:7.2f} s  {json.dumps(report.judged)}  {len(report.violations)} violations", flush=True
-        )
+        cpu = cpu_seconds([server]) - before
+        print(f"  {report.seconds:.1f} s, {cpu:.1f} s of Postgres' CPU  {json.dumps(report.judged)}", flush=True)
     for violation in report.violations:
         print("  !", violation.check, violation.count, violation.rows[:1])
     for name, seconds in sorted(report.taken.items(), key=lambda one: -one[1])[:12]:
         print(f"  {seconds:7.2f} s  {name}")
+
+
+def run(*, since: datetime) -> None:
+    """The tick's own way through the same orders, window by window."""
+    from audit import runs  # as above
+    from audit.models import AuditRun
+
+    last = AuditRun(name=runs.NAME, began_at=since, judged_until=since, milliseconds=0)
+    now = datetime.now(UTC)
+    while last.judged_until < now:
+        runs.run(last, now=now)
+        last = AuditRun.objects.get(name=runs.NAME)
+        print(f"  run: {last.milliseconds / 1000:.2f} s until {last.judged_until:%H:%M:%S}, last window {last.judged}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -178,11 +198,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with place() as here:
         began = time.monotonic()
         with here.connect() as connection:
-            fill(connection, given.orders)
+            new_from = fill(connection, given.orders)
         print(f"filled {given.orders:,} orders in {time.monotonic() - began:.0f} s", flush=True)
         here.use_django()
         measure(since=None, rounds=given.rounds)
-        measure(since=datetime.now(UTC) - NEW - timedelta(minutes=5), rounds=given.rounds)
+        measure(since=new_from, rounds=given.rounds)
+        run(since=new_from)
 
 
 if __name__ == "__main__":

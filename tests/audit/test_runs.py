@@ -61,6 +61,7 @@ def test_a_run_waits_for_its_interval(history):
 def test_a_run_that_ended_for_lack_of_time_goes_on_at_once(history, monkeypatch):
     monkeypatch.setattr(runs, "WINDOW_MESSAGES", 5)
     monkeypatch.setattr(runs, "OVERLAP", timedelta(0))
+    monkeypatch.setattr(runs, "WINDOW_OVERLAP", timedelta(0))
     monkeypatch.setattr(runs, "RUN_MAX_SECONDS", -1)
     runs.run_if_due()
     assert last().judged["messages"] < 10
@@ -73,7 +74,7 @@ def test_a_run_that_ended_for_lack_of_time_goes_on_at_once(history, monkeypatch)
 def test_windows_leave_no_order_out(history, monkeypatch):
     """Whatever the size of the windows, what is broken is found."""
     monkeypatch.setattr(runs, "WINDOW_MESSAGES", 5)
-    monkeypatch.setattr(runs, "OVERLAP", timedelta(milliseconds=1))
+    monkeypatch.setattr(runs, "WINDOW_OVERLAP", timedelta(milliseconds=1))
     monkeypatch.setattr(runs, "RUN_MAX_SECONDS", 600)
     damage("DELETE FROM notifications_notification WHERE kind <> 'refunded'")
     told = {order_id for name, order_id in history.items() if name != "under_way"}
