@@ -154,9 +154,9 @@ class Drill:
     def _state(self) -> str:
         try:
             orders = self.service.rows.orders()
+            by_state = " ".join(f"{orders[state]:,} {state}" for state in sorted(orders)) or "no order yet"
         except psycopg.Error:
-            orders = {}
-        by_state = " ".join(f"{orders[state]:,} {state}" for state in sorted(orders)) or "Postgres is away"
+            by_state = "Postgres is away"
         tally = self._tally()
         return (
             f"{self.accounts.placed:,} of {self._wanted:,} answered · {by_state} · "

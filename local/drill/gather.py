@@ -108,7 +108,8 @@ def _audit(service: Service) -> Iterator[str]:
     if told is None or status not in {0, 1}:
         raise LocalError(f"The audit could not judge (status {status}); its log is {program.log}.")
     for found in json.loads(told)["violations"]:
-        yield f"{found['promise']} {found['check']}: {found['summary']} ({found.get('count', len(found['rows']))} rows)"
+        first = ", ".join(f"{name} {value}" for name, value in found["rows"][0].items())
+        yield f"{found['promise']} {found['check']}, {found['count']:,} rows: {found['summary']} ({first})"
 
 
 def _breaches(sandbox_url: str) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ Guarantees that both listen on loopback, keep their ports over a restart, and en
 the drill's own; Postgres may be another, marked one, and is then never restarted.
 """
 
+import shutil
 import signal
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -98,6 +99,8 @@ class RabbitBroker:
                 "BROKER=amqp needs RabbitMQ, and rabbitmq-server is not installed "
                 "(Debian: apt install rabbitmq-server); BROKER=redis needs nothing."
             )
+        # Queues of an earlier drill, of earlier code, would be refused.
+        shutil.rmtree(self.server.folder.path / "rabbitmq-data", ignore_errors=True)
         for _ in range(START_TRIES - 1):
             try:
                 self.server.start()
