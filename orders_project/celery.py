@@ -17,7 +17,7 @@ QUEUES = ("ticks", "default", "steps", "payments", "shipping", "notifications")
 # `expires`: told by the worker's clock, it would discard every tick of a beat whose clock is behind (F6).
 TICK_EXPIRES_SECONDS = 60
 
-app = Celery("orders")
+app = Celery("orders", task_cls="orders_project.celery_tasks:CarefulTask")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
