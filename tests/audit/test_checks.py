@@ -2,6 +2,7 @@
 
 import re
 
+import psycopg
 import pytest
 from django.db import connection
 
@@ -84,3 +85,13 @@ class TestTransaction:
         with connection.cursor() as cursor:
             cursor.execute("SELECT to_regclass('audit_order'), current_setting('statement_timeout')")
             assert cursor.fetchone() == (None, "10s")
+
+    def test_writers_are_not_held_up(self):
+        """Every table that an audit reads can be written meanwhile."""
+        tables = ("orders_order", "outbox_outboxmessage", "sagas_saga", "payments_payment", "inventory_stockitem")
+        with judged(Scope()), psycopg.connect(**connection.get_connection_params()) as other:
+            for check in CHECKS:
+                with connection.cursor() as cursor:
+                    cursor.execute(check.sql, Scope().parameters())
+            for table in tables:
+                other.execute(f"LOCK TABLE {table} IN ROW EXCLUSIVE MODE NOWAIT")
