@@ -6,7 +6,10 @@ These tests wait generously and assert nothing about time beyond that they end.
 import os
 
 import pytest
+from django.conf import settings
+from django.test import override_settings
 
+from audit.report import audit_now
 from local import rabbitmq
 from local.folder import Folder
 from local.rabbitmq import RabbitMQ
@@ -35,10 +38,15 @@ def broker_environment(request, service):
         node.end()
 
 
+def all_ended() -> bool:
+    """Audited beside the traffic, every order as soon as it ended: what is in order at rest is so all the way."""
+    with override_settings(AUDIT={**settings.AUDIT, "SETTLED_SECONDS": 0}):
+        assert audit_now(at_rest=False, with_ledgers=False).violations == []
+    return books.still_under_way() == 0
+
+
 def wait_for_rest(service, *, within_seconds: float) -> None:
-    service.wait_until(
-        lambda: books.still_under_way() == 0, within_seconds=within_seconds, what="the end of every order"
-    )
+    service.wait_until(all_ended, within_seconds=within_seconds, what="the end of every order")
     service.wait_until(lambda: books.open_messages() == 0, within_seconds=60, what="rest in the outbox")
 
 
