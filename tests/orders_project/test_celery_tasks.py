@@ -34,5 +34,7 @@ def test_f8_trouble_of_the_worker_itself_is_not_hidden(monkeypatch):
 
 def test_f8_every_task_of_the_service_is_handled_so():
     """F8"""
+    app.loader.import_default_modules()
+
     for name in ("outbox.deliver", "outbox.run_tick"):
         assert app.tasks[name].Strategy == "orders_project.celery_tasks:careful"
