@@ -24,7 +24,7 @@ CALLS = {
     "unreachable": 2.0,
     "overstays": 1.0,
     "refused": 5.0,
-    "late": 6.0,
+    "late": 12.0,
     "in_progress": 3.0,
 }
 WRITES_ONLY = frozenset({"refused", "late", "in_progress", "5xx_after"})
@@ -52,7 +52,7 @@ class Fate:
     def _call_weights(self) -> Mapping[str, float]:
         moods = {name: self.random.choice(MOODS) for family in FAMILIES for name in [family[0]]}
         of = {name: moods[family[0]] for family in FAMILIES for name in family}
-        return {"ok": 100.0, **{name: weight * of[name] for name, weight in CALLS.items()}}
+        return {"ok": 60.0, **{name: weight * of[name] for name, weight in CALLS.items()}}
 
     # ── between two steps of a process ──
 
@@ -60,7 +60,7 @@ class Fate:
         if self.calm:
             return "go"
         # A COMMIT is where most can go wrong.
-        weight = 6.0 if sql == "COMMIT" else 1.0
+        weight = 12.0 if sql == "COMMIT" else 1.0
         luck = self.random.random()
         if luck < self.crash * weight:
             where = f"{'after' if done else 'before'} {_short(sql)}"

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from .strands import Stage, Strand
 
 # How much goes wrong: by statements, which is what time goes to; some seeds need many turns for them.
-STATEMENTS = 600
+STATEMENTS = 700
 TURNS_MAX = 2_500
 TURNS_TO_HEAL = 8_000
 ORDERS = (3, 6)
@@ -84,7 +84,7 @@ class World:
         self._open_shop()
         orders = self.random.randint(*ORDERS)
         while self.statements < STATEMENTS and self.happened["turns"] < TURNS_MAX:
-            if orders and self.random.random() < 0.06:
+            if orders and self.random.random() < 0.15:
                 orders -= 1
                 self._order()
             self._turn()
@@ -178,7 +178,7 @@ class World:
     def _start_something(self) -> bool:
         """The first that can begin, in some order; False when nothing can."""
         starts = [self.start_request, self._start_relay, self._start_tick, self._start_act, self._want_to_cancel]
-        weights = [6, 4, 1, 0.4, 0.6]
+        weights = [6, 4, 1, 0.2, 0.4]
         starts, weights = [*starts, self.start_ring], [*weights, 9]
         while starts:
             [start] = self.random.choices(starts, weights)
