@@ -71,6 +71,15 @@ DOCUMENTS: Sequence[dict[str, Any]] = (
     {"username": "ann", "password": "ann-of-the-fuzz"},
     {"id": "evt_1", "type": "charge.captured", "data": {"idempotency_key": "k"}},
 )
+# Of all requests: those that are nearly as they should be.
+NEARLY_SOUND = 0.15
+SOUND: Sequence[tuple[str, bytes, dict[str, Any]]] = (
+    ("POST", b"/orders", ORDER),
+    ("POST", b"/orders", {"sku": "WIDGET", "quantity": 2, "currency": "EUR"}),
+    ("POST", b"/orders", {"sku": "GADGET", "quantity": 1, "unit_price": "24.49"}),  # not the catalogue's price
+    *(("POST", f"/orders/{order_id}/cancel".encode(), {}) for order_id in ORDERS),
+    ("POST", b"/api/auth-token/", {"username": "ann", "password": "ann-of-the-fuzz"}),
+)
 # Where a POST of somebody logged in would end the session, or the people, that the others are asked with.
 LEFT_ALONE = re.compile(rb"log(in|out)|password|/auth|user|token|group")
 
@@ -101,6 +110,17 @@ class Maker:
 
     def make(self, number: int) -> Request:
         random = Random(f"{self.seed}:{number}")
+        return self._nearly_sound(random) if random.random() < NEARLY_SOUND else self._garbage(random)
+
+    def _nearly_sound(self, random: Random) -> Request:
+        """As a client would send it, or nearly: what gets past the edge, and meets what was sent before."""
+        method, path, document = random.choice(SOUND)
+        body = garbage.encode(document if random.random() < 0.7 else garbage.spoil(random, document))
+        headers = {"Content-Type": "application/json", "Idempotency-Key": f"k-{random.randrange(40)}"}
+        headers["Authorization"] = f"Token {self.callers.tokens['customer']}"
+        return Request(method=method, path=path, headers=headers, body=body if document else b"")
+
+    def _garbage(self, random: Random) -> Request:
         admin = random.random() < 0.08
         path = self._path(random, random.choice(self.of_the_admin if admin else self.of_the_api))
         method = random.choice(METHODS)

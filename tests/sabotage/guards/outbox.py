@@ -91,7 +91,15 @@ GUARDS = [
         name="claim_end",
         promises="I4, I11",
         guards="a claim ends by the clock: what its holder left undone is taken over",
-        layers={CODE: [Edit(CLAIM, "due_at = statement_timestamp() + %(claim_time)s", "due_at = 'infinity'")]},
+        layers={
+            CODE: [
+                Edit(
+                    CLAIM,
+                    "due_at = statement_timestamp() + %(claim_time)s",
+                    "due_at = statement_timestamp() + interval '100 years'",
+                )
+            ]
+        },
         caught_by=[
             "tests/sabotage/test_bad_rows.py::test_a_claim_that_nobody_finished_runs_out",
             f"{CLAIMED}::test_a_claim_counts_the_attempt_raises_the_epoch_and_leases_by_the_databases_clock",

@@ -98,12 +98,12 @@ GUARDS = [
         promises="I13",
         guards="a payment or a parcel is in a known status, and one of them is unknown",
         layers={
-            POSTGRES: [
-                constraint("payments_payment", "payment_status_is_known"),
-                constraint("shipping_shipment", "shipment_status_is_known"),
-            ]
+            "payments": [constraint("payments_payment", "payment_status_is_known")],
+            "shipping": [constraint("shipping_shipment", "shipment_status_is_known")],
         },
-        caught_by=[f"{MONEY}::test_an_unknown_status_of_a_payment_is_refused_by_postgres"],
+        caught_by=[f"{SHIPMENTS}::test_an_unknown_status_is_refused_by_postgres"],
+        beside="payment_captured_in_full_or_not_at_all, which knows every status",
+        alone={"payments": [f"{MONEY}::test_an_unknown_status_of_a_payment_is_refused_by_postgres"]},
     ),
     Guard(
         name="no_refund_while_unknown",

@@ -104,9 +104,7 @@ GUARDS = [
         promises="I8",
         guards="compensations run in the reverse order of the steps",
         layers={
-            CODE: [
-                Edit("sagas.decisions.go_on_backward", "in reversed(case.definition.steps)", "in case.definition.steps")
-            ]
+            CODE: [Edit("sagas.decisions.next_undo", "in reversed(case.definition.steps)", "in case.definition.steps")]
         },
         caught_by=[
             "tests/sabotage/test_bad_rows.py::test_what_was_done_is_undone_in_reverse_order",
@@ -120,13 +118,7 @@ GUARDS = [
         promises="I8",
         guards="a step that did nothing is passed over on the way back",
         layers={
-            CODE: [
-                Edit(
-                    "sagas.decisions.go_on_backward",
-                    "row is None or row.status != SagaStep.Status.DONE or",
-                    "row is None or",
-                )
-            ],
+            CODE: [Edit("sagas.decisions.next_undo", "row.status == SagaStep.Status.DONE and ")],
             POSTGRES: [constraint("sagas_sagastep", "only_a_done_step_is_compensated")],
         },
         caught_by=[

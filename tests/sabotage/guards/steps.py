@@ -71,7 +71,7 @@ GUARDS = [
         layers={
             CODE: [
                 Edit(
-                    "sagas.runner._turned",
+                    "sagas.runner._turned_back",
                     "if not case.wants_to_turn or case.may_have_happened:",
                     "if not case.wants_to_turn:",
                 )
