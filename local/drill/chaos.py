@@ -104,7 +104,7 @@ class Chaos:
     def go_on(self) -> None:
         """Does what is due by now."""
         now = time.monotonic()
-        if self.may_go_on():
+        if self.may_go_on() and not self._must_wait:
             self.elapsed += now - self._looked_at
         self._looked_at = now
         while self._next_may_begin():
@@ -125,10 +125,12 @@ class Chaos:
                 continue
             self._put(time.monotonic() + pause, told, delivery)
 
+    @property
+    def _must_wait(self) -> bool:
+        return self.one_at_a_time and bool(self._agenda) and bool(self._to_come)
+
     def _next_may_begin(self) -> bool:
-        if not self._to_come or (self.one_at_a_time and self._agenda):
-            return False
-        return self._to_come[0].fault.at_seconds <= self.elapsed
+        return bool(self._to_come) and not self._must_wait and self._to_come[0].fault.at_seconds <= self.elapsed
 
     def end(self) -> None:
         """Gives up what is still under way: each delivery gives back what it took away."""
