@@ -17,7 +17,7 @@ CHUNK = 25
 MUST_HAPPEN = (
     "a process died", "a process was killed", "a process froze at work", "a connection was cut", "a transaction was",
     "a statement waited", "a ring was lost", "a ring was doubled", "a ring was delayed", "rings reordered",
-    "the broker", "a provider was away", "a call: ok", "a call: late", "a call: 5xx", "a call: h", "operator: re",
+    "the broker", "a provider was away", "a call: ok", "a call: l", "a call: 4", "a call: h", "operator: re",
 )  # fmt: skip
 
 
