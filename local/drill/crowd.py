@@ -172,7 +172,7 @@ def told_time(clock: Path) -> float:
         return 0.0
 
 
-def send_storm(crowd: Crowd, keys: int, times: int, seed: int) -> None:
+def send_storm(crowd: Crowd, *, keys: int, times: int, seed: int) -> None:
     """The storm's answers go into the same log, one line for each distinct answer."""
     found = storm(
         Storm(
@@ -213,7 +213,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with options.log.open("a", encoding="utf-8") as file:
         crowd = Crowd(port=options.port, tokens=tokens, log=CrowdLog(file))
         if options.storm:
-            storming = threading.Thread(target=send_storm, args=[crowd, *options.storm, options.seed])
+            keys, times = options.storm
+            wanted_storm = {"keys": keys, "times": times, "seed": options.seed}
+            storming = threading.Thread(target=send_storm, args=[crowd], kwargs=wanted_storm)
             storming.start()
         place(crowd, wanted, clock=None if options.again else options.clock)
         if options.storm:
