@@ -144,9 +144,9 @@ class Proxy:
         self._traps.clear()
         self._passable.set()
         if self._accepting is None:
-            listener = socket.create_server(("127.0.0.1", self.port), backlog=BACKLOG)
-            listener.settimeout(0)
-            self._accepting = asyncio.create_task(self._accept(listener))
+            entrance = socket.create_server(("127.0.0.1", self.port), backlog=BACKLOG)
+            entrance.settimeout(0)
+            self._accepting = asyncio.create_task(self._accept(entrance))
 
     async def _end(self) -> None:
         await self._stop_listening()
@@ -156,11 +156,11 @@ class Proxy:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
 
-    async def _accept(self, listener: socket.socket) -> None:
+    async def _accept(self, entrance: socket.socket) -> None:
         # asyncio's own server loses a connection that it accepts while it is closed.
-        with listener:
+        with entrance:
             while True:
-                connection, _ = await asyncio.get_running_loop().sock_accept(listener)
+                connection, _ = await asyncio.get_running_loop().sock_accept(entrance)
                 self.landed.connections += 1
                 serving = asyncio.create_task(self._serve(connection))
                 self._serving.add(serving)
