@@ -118,6 +118,9 @@ class People:
     def due_wishes(self) -> list[Wish]:
         """Who asks now: for the first time, again, or, impatiently, while the first is under way."""
         now = self.world.now
+        for wish in self.wishes:
+            # Hours may have passed since the last try: a key whose lifetime is over would be a new wish.
+            wish.gave_up = wish.gave_up or (not wish.answers and now - wish.first_at > PATIENCE_SECONDS)
         return [
             wish
             for wish in self.wishes
