@@ -68,7 +68,7 @@ RETURNING {", ".join("m." + column for column in MESSAGE_COLUMNS.split(", "))}, 
 
 # What a claim still holds, locked in one order by everybody who takes several of these locks.
 HOLD = """
-SELECT m.key FROM outbox_outboxmessage m
+SELECT m.key, m.epoch FROM outbox_outboxmessage m
 JOIN unnest(%(keys)s::uuid[], %(epochs)s::int[]) AS claim(key, epoch)
   ON m.key = claim.key AND m.epoch = claim.epoch
 WHERE m.state = ANY(%(states)s)
@@ -79,7 +79,7 @@ FINISH = f"""
 WITH mine AS MATERIALIZED ({HOLD})
 UPDATE outbox_outboxmessage m SET state = 'done', finished_at = statement_timestamp(), last_error = ''
 FROM mine WHERE m.key = mine.key
-RETURNING m.key
+RETURNING m.key, m.epoch
 """
 
 # A failure puts back what is open; a consumer that says "later" also what this very transaction has finished. After a
@@ -101,7 +101,7 @@ BURY = f"""
 WITH mine AS MATERIALIZED ({HOLD})
 UPDATE outbox_outboxmessage m SET state = 'dead', claimed_at = NULL, last_error = %(error)s
 FROM mine WHERE m.key = mine.key
-RETURNING m.key
+RETURNING m.key, m.epoch
 """
 
 # The rows behind a dead or backing-off head wait as long as it does, out of the due range: left there, a hundred
@@ -282,8 +282,9 @@ def _claims(messages: Sequence[Message], *, states: Sequence[str] = ("open",)) -
 
 
 def _still_mine(messages: Sequence[Message], rows: list[tuple[Any, ...]]) -> list[Message]:
-    keys: set[UUID] = {row[0] for row in rows}
-    return [message for message in messages if message.key in keys]
+    """By key and epoch: who was frozen past a claim may hold two claims of one message at once, one of them stale."""
+    claims: set[tuple[UUID, int]] = {(key, epoch) for key, epoch in rows}
+    return [message for message in messages if (message.key, message.epoch) in claims]
 
 
 def _message(row: tuple[Any, ...]) -> Message:

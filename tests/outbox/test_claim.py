@@ -142,6 +142,13 @@ class TestEpoch:
         assert (kept.state, kept.attempts, kept.epoch, kept.last_error) == ("open", 2, 2, "")
         assert rows().finish([new]) == [new]
 
+    def test_i6_a_stale_claim_beside_the_good_one_of_the_same_message_is_not_taken_for_it(self):
+        """A process that was frozen past its claim claims the message anew, and ends both claims in one batch."""
+        old, new = self.stale()
+
+        assert rows().hold([old, new]) == [new]
+        assert rows().finish([old, new]) == [new]
+
     def test_i6_an_operators_requeue_fences_off_whoever_is_at_work(self):
         """I6: a stale runner changes nothing."""
         tell("a")
