@@ -121,7 +121,7 @@ CALM = (
     Fault(at_seconds=15.0, kind=Kind.RESTART_BROKER),
     Fault(at_seconds=20.0, kind=Kind.RESTART_POSTGRES),
 )
-CALM_SECONDS = 26.0
+CALM_SECONDS = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
