@@ -17,6 +17,8 @@ from typing import TypeVar
 
 import psycopg
 import redis
+from amqp.exceptions import AMQPError
+from kombu.exceptions import KombuError
 
 from local.drill.schedule import Fault, Kind
 from local.errors import LocalError
@@ -25,6 +27,8 @@ from local.errors import LocalError
 Delivery = Generator[float, None, None]
 
 
+# One fault met another: what a server says that has just been taken away.
+AWAY = (psycopg.Error, redis.RedisError, KombuError, AMQPError, LocalError, OSError)
 # How long a fault waits for a Postgres that another fault has just taken away.
 AWAY_TRIES = 240
 AWAY_SECONDS = 0.5
@@ -118,7 +122,7 @@ class Chaos:
             except StopIteration:
                 self._note(told)
                 continue
-            except (psycopg.Error, redis.RedisError, LocalError, OSError) as error:
+            except AWAY as error:
                 # One fault met another: Postgres was away when a row was to be looked at.
                 told.error = str(error).splitlines()[0] if str(error) else type(error).__name__
                 self._note(told)
