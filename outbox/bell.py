@@ -2,7 +2,8 @@
 
 A ring says "there may be work". Lost, doubled or years old, it does no harm: there is work or none. Not guaranteed:
 that a ring arrives; whoever polls rings again. One row per destination counts the rings under way, so that no more are
-sent than its queue has worker slots; a count that nothing moved for a second starts again.
+sent than its queue has worker slots. A count that nothing moved for a second starts again. Where it is full, one ring
+goes beyond it after a second, the next after two, and so on up to five: while nobody answers, rings gather slowly.
 """
 
 from collections.abc import Iterable
@@ -14,9 +15,9 @@ from django.db import connection
 from . import routing
 
 TASK = "outbox.deliver"
-# A ring that nobody answered by then has been repeated many times. RabbitMQ drops it, by its own clock; from Redis it is
-# answered late, which costs a look. Celery's `expires` would be told by the worker's clock, and one that is a minute
-# ahead would discard every ring (F6).
+# A ring that nobody answered by then has been repeated. RabbitMQ drops it, by its own clock; from Redis it is answered
+# late, which costs a look. Celery's `expires` would be told by the worker's clock, and one that is a minute ahead would
+# discard every ring (F6).
 RING_EXPIRES_SECONDS = 60
 
 log = structlog.get_logger(__name__)
@@ -32,15 +33,22 @@ WHERE EXISTS (
 ORDER BY wanted.name
 ON CONFLICT (name) DO UPDATE SET
     slots = excluded.slots,
-    rings = CASE WHEN bell.rings_moved_at < statement_timestamp() - interval '1 second' THEN 1 ELSE bell.rings + 1 END,
+    rings = CASE
+        WHEN bell.rings < excluded.slots AND bell.rings_moved_at < statement_timestamp() - interval '1 second' THEN 1
+        ELSE least(bell.rings + 1, excluded.slots + 5) END,
     rings_moved_at = statement_timestamp()
 WHERE (bell.paused_until IS NULL OR bell.paused_until <= statement_timestamp())
-  AND (bell.rings < excluded.slots OR bell.rings_moved_at < statement_timestamp() - interval '1 second')
+  AND (bell.rings < excluded.slots
+    OR bell.rings_moved_at
+        < statement_timestamp() - least(1 + bell.rings - excluded.slots, 5) * interval '1 second')
 RETURNING name
 """
 
+# An answer to rings beyond the slots comes after a silence: what was under way before it is lost or about to be
+# answered too, and counting it would keep the destination slow for good.
 ANSWER = """
-UPDATE outbox_destination SET rings = greatest(rings - 1, 0), rings_moved_at = statement_timestamp()
+UPDATE outbox_destination
+SET rings = CASE WHEN rings > slots THEN 0 ELSE greatest(rings - 1, 0) END, rings_moved_at = statement_timestamp()
 WHERE name = %s
 RETURNING paused_until IS NOT NULL AND paused_until > statement_timestamp()
 """

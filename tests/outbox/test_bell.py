@@ -17,9 +17,24 @@ def slots(settings, count):
     settings.OUTBOX = {**settings.OUTBOX, "QUEUE_SLOTS": {"default": count}}
 
 
-def nothing_moved_for_a_second():
+def nothing_moved_for(seconds):
     with connection.cursor() as cursor:
-        cursor.execute("UPDATE outbox_destination SET rings_moved_at = rings_moved_at - interval '1.1 seconds'")
+        cursor.execute(
+            "UPDATE outbox_destination SET rings_moved_at = rings_moved_at - %s * interval '1 second'", [seconds]
+        )
+
+
+def rings_under_way():
+    return Destination.objects.get().rings
+
+
+def rings_in_an_hour_without_answers(every):
+    """Polls at the interval, and counts what goes out; the clock is the row's, moved instead of waited for."""
+    sent = 0
+    for _ in range(int(3600 / every)):
+        nothing_moved_for(every)
+        sent += bell.ring_all()
+    return sent
 
 
 class TestRing:
@@ -57,17 +72,81 @@ class TestRing:
         tell("b")
         assert bell.ring_all() == 1
 
-    def test_a_count_that_nothing_moved_for_a_second_starts_again(self, ledger, rings, settings):
+    def test_a_full_count_that_nothing_moved_for_a_second_does_not_silence_its_destination(
+        self, ledger, rings, settings
+    ):
         """Rings that the broker lost: the count would keep the destination silent for ever."""
         slots(settings, 1)
         tell("a")
         bell.ring_all()
         assert bell.ring_all() == 0
 
-        nothing_moved_for_a_second()
+        nothing_moved_for(1.1)
+
+        assert [bell.ring_all() for _ in range(2)] == [1, 0]
+        assert rings_under_way() == 2
+
+    def test_a_count_below_its_slots_that_nothing_moved_for_a_second_starts_again(self, ledger, rings, settings):
+        """Some rings of several were lost: they do not take slots away for good."""
+        slots(settings, 4)
+        tell("a")
+        assert [bell.ring_all() for _ in range(3)] == [1, 1, 1]
+
+        nothing_moved_for(1.1)
 
         assert bell.ring_all() == 1
-        assert Destination.objects.get().rings == 1
+        assert rings_under_way() == 1
+
+    def test_while_nobody_answers_each_ring_waits_longer_than_the_one_before_up_to_five_seconds(
+        self, ledger, rings, settings
+    ):
+        slots(settings, 2)
+        tell("a")
+        assert [bell.ring_all() for _ in range(3)] == [1, 1, 0]
+
+        for silence in (1, 2, 3, 4, 5, 5, 5):
+            nothing_moved_for(silence - 0.5)
+            assert bell.ring_all() == 0
+            nothing_moved_for(0.6)
+            assert [bell.ring_all() for _ in range(2)] == [1, 0]
+
+        assert rings_under_way() == 7
+
+    def test_an_hour_without_answers_is_some_seven_hundred_rings(self, ledger, rings, settings):
+        """They lie in the broker until somebody comes: nothing there lets them expire but RabbitMQ's clock."""
+        slots(settings, 2)
+        tell("a")
+
+        assert 600 <= rings_in_an_hour_without_answers(0.5) <= 730
+
+    @pytest.mark.parametrize("count", [1, 2, 20])
+    def test_the_first_answer_after_a_silence_brings_full_speed_back(self, ledger, rings, settings, count):
+        """Whatever was lost before it: as many rings as there are slots may be under way again."""
+        slots(settings, count)
+        tell("a")
+        for _ in range(count + 4):
+            nothing_moved_for(0.1)
+            bell.ring_all()
+        nothing_moved_for(5.1)
+        assert bell.ring_all() == 1
+        assert rings_under_way() > count
+
+        bell.answered(CONSUMER)
+
+        assert [bell.ring_all() for _ in range(count + 1)] == [1] * count + [0]
+
+    def test_who_answers_and_dies_delays_the_next_ring_by_nothing(self, ledger, rings, settings):
+        slots(settings, 1)
+        tell("a")
+        bell.ring_all()
+        nothing_moved_for(1.1)
+        bell.ring_all()
+
+        # Its process ends here: nothing is claimed.
+        bell.answered(CONSUMER)
+
+        assert bell.ring_all() == 1
+        assert states() == {"a": "open"}
 
     def test_a_paused_destination_is_not_rung_until_its_pause_ends(self, ledger, rings):
         Destination.objects.create(name=CONSUMER, paused_until=timezone.now() + timedelta(minutes=1))
