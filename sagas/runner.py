@@ -159,20 +159,29 @@ class Attempt:
         if found is not None:
             return found
         if not self.only_asks:
-            # The probe may have used up the attempt's time, and the horizon counts from the attempt's intent (I13).
-            left = deadline.remaining()
-            return self.action.call(intent) if left is None or left > 0 else Unknown("no time left to call")
+            return self._call_again(intent)
+        if self.past_horizon:
+            self._resolved("absent")
         return Absent() if self.past_horizon else Unknown("nothing found, and the last call may still be in flight")
 
     def _ask(self, intent: Any) -> Any:
-        """The probe; counts what an unknown outcome turned out to be."""
+        """The probe; counts what it proved. Finding nothing proves nothing by itself: the call may be in flight."""
         try:
             found = self.action.probe(intent)
         except Refused:
             self._resolved("refused")
             raise
-        self._resolved("absent" if found is None else "done")
+        if found is not None:
+            self._resolved("done")
         return found
+
+    def _call_again(self, intent: Any) -> Any:
+        # The probe may have used up the attempt's time, and the horizon counts from the attempt's intent (I13).
+        left = deadline.remaining()
+        if left is not None and left <= 0:
+            return Unknown("no time left to call")
+        self._resolved("absent")
+        return self.action.call(intent)
 
     def _resolved(self, became: str) -> None:
         if self.was_unknown:

@@ -25,7 +25,7 @@ COMPENSATION_FAILED = Counter("saga_compensation_failed_total", "Compensations t
 UNKNOWN_OUTCOMES = Counter("saga_unknown_outcomes_total", "Calls of which nobody knew what became.", ["step"])
 UNKNOWN_RESOLVED = Counter(
     "saga_unknown_resolved_total",
-    "Unknown outcomes that the provider was asked about, by its answer.",
+    "Unknown outcomes that were cleared up, by what the provider's answer proved.",
     ["step", "became"],
 )
 RECOVERED = Counter("saga_recovered_total", "Live sagas found without an open message: never, if all is well.")

@@ -16,6 +16,10 @@ CHARGE = step("charge_payment")
 UNDONE = ("done", "done")
 
 
+def resolved_as(became):
+    return saga_telemetry.UNKNOWN_RESOLVED.labels("charge_payment", became)._value.get()
+
+
 def dies(*names):
     with pytest.raises(Crash):
         deliver(*names)
@@ -69,7 +73,7 @@ class TestForward:
         """I3: the provider did it, nobody wrote it down: the probe finds it."""
         order = shop.up_to("charge_payment")
         taken_over = outbox_telemetry.TAKEOVERS.labels(CHARGE)._value.get()
-        resolved = saga_telemetry.UNKNOWN_RESOLVED.labels("charge_payment", "done")._value.get()
+        resolved = resolved_as("done")
         monkeypatch.setattr(RemoteStepWork, "record", crash_before(RemoteStepWork.record))
         dies(CHARGE)
         assert money(order) == ("pending", 0)
@@ -81,7 +85,7 @@ class TestForward:
         assert len(shop.provider.happened("charge")) == 1
         assert outcome(order) == ("confirmed", "", "completed")
         assert outbox_telemetry.TAKEOVERS.labels(CHARGE)._value.get() == taken_over + 1
-        assert saga_telemetry.UNKNOWN_RESOLVED.labels("charge_payment", "done")._value.get() == resolved + 1
+        assert resolved_as("done") == resolved + 1
 
     def test_a_crash_in_the_middle_of_recording_leaves_fact_and_decision_together_or_not_at_all(
         self, shop, monkeypatch
@@ -206,6 +210,8 @@ class TestUnknown:
         """I13: a call younger than the horizon may still take effect over there."""
         from orders.cancellation import request_cancel
 
+        absent = resolved_as("absent")
+
         limits(settings, IN_FLIGHT_HORIZON_SECONDS=3_600.0)
         order = shop.up_to("charge_payment")
         shop.provider.will("charge", "lost")
@@ -216,15 +222,19 @@ class TestUnknown:
             deliver(CHARGE)
         assert steps(order)["charge_payment"] == ("unknown", "")
         assert saga_of(order).direction == "forward"
+        assert resolved_as("absent") == absent
 
         limits(settings, IN_FLIGHT_HORIZON_SECONDS=0.0)
         drive()
+
+        assert resolved_as("absent") == absent + 1
 
         assert outcome(order) == ("cancelled", "customer", "compensated")
         assert steps(order)["charge_payment"] == ("absent", "")
         assert (money(order), shop.provider.asked("charge"), stock()) == (("absent", 0), 1, (10, 0))
 
     def test_what_is_absent_is_asked_for_again_under_the_same_key(self, shop):
+        absent = resolved_as("absent")
         shop.provider.will("charge", "lost", "lost")
 
         order = shop.driven()
@@ -234,6 +244,7 @@ class TestUnknown:
         assert len(charged) == 3
         assert len(set(charged)) == 1
         assert shop.provider.asked("find_charge") == 2
+        assert resolved_as("absent") == absent + 2
 
     def test_a_refund_that_timed_out_is_asked_about_before_it_is_asked_for_again(self, shop):
         shop.provider.will("create", "refuse")
