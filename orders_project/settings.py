@@ -185,6 +185,7 @@ CELERY_TASK_TIME_LIMIT = 14
 # Without it Celery closes the database connection around every task, pool or not.
 CELERY_DB_REUSE_MAX = 1_000_000
 CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULER = "orders_project.celery_beat:Scheduler"
 
 # Redis for the throttle's counters; unset: each process counts for itself. Never a store of record.
 THROTTLE_REDIS_URL = env.str("THROTTLE_REDIS_URL", CELERY_BROKER_URL if CELERY_BROKER_URL.startswith("redis") else "")

@@ -123,9 +123,12 @@ def service(transactional_db: None) -> Iterator[Service]:
 
 
 def _forget_what_earlier_tests_left(folder: Folder) -> None:
-    """The sandbox's books and beat's memory: charges of orders that are no more would be differences."""
+    """The sandbox's books and beat's memory: charges of orders that are no more would be differences.
+
+    A tick that an earlier test's beat has just sent would come late in this one.
+    """
     shutil.rmtree(folder.path / "sandbox", ignore_errors=True)
-    for schedule in folder.path.glob("celerybeat-schedule*"):
+    for schedule in folder.path.glob("beat*-schedule*"):
         schedule.unlink()
 
 
