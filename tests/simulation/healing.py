@@ -28,6 +28,8 @@ TICK_SECONDS = 5.0
 COMPARISON_SECONDS = 100.0
 # What does not end after so much help needs more than help.
 HELP_MAX = 12
+# "Try again in a moment": who was refused, or helped in vain, waits first; in all longer than the horizon.
+HELP_AGAIN_SECONDS = 5.0
 
 DUE = """
 SELECT min(greatest(m.due_at, d.paused_until)) FROM outbox_outboxmessage m
@@ -111,6 +113,8 @@ class Healing:
         for key, order_id, act in acts:
             self._helped[key] += 1
             if self._helped[key] <= HELP_MAX:
+                if self._helped[key] > 1:
+                    self.world.pass_time(HELP_AGAIN_SECONDS)
                 self.world.tell(f"operator helps {self.world.label(order_id)}")
                 self.world.happened["an operator helped in the end"] += 1
                 return self.world.spawn("desk", "help", act)
