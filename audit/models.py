@@ -15,11 +15,14 @@ class AuditRun(models.Model):
     # The end of its last window: where the next run goes on.
     judged_until = models.DateTimeField()
     milliseconds = models.IntegerField()
-    # {check: {"promise": "I3", "count": rows that violate it, "rows": the first of them}}, until a whole audit.
+    # {check: {"promise": "I3", "count": rows known to violate it, "rows": the first of them, "found_at": when last}},
+    # until a whole audit that began later does not find it.
     violations = models.JSONField(default=dict)
     judged = models.JSONField(default=dict)
     # Orders that could not be judged yet: something of them was under way. Judged by the next run, however old.
     carried = models.JSONField(default=list)
+    # Messages of the next window: halved whenever a window could not be judged, and slowly raised again.
+    window_messages = models.IntegerField(default=50_000, db_default=50_000)
 
     class Meta:
         constraints = [
