@@ -107,6 +107,7 @@ class _Conversation(BaseHTTPRequestHandler):
             "/health": lambda: {"status": "ok"},
             "/moods": server.moods.shown,
             "/calls": lambda: {"calls": list(server.calls)},
+            "/webhook-target": lambda: {"url": server.webhooks.url, "under_way": server.webhooks.under_way},
             "/ledger": ledger.counts,
             "/ledger/violations": lambda: {"violations": ledger.violations()},
         }

@@ -29,6 +29,8 @@ class WebhookSender:
     def __init__(self, *, url: str, secret: str) -> None:
         self.url = url
         self._secret = secret.encode()
+        self._counting = threading.Lock()
+        self._under_way = 0
         self._session = requests.Session()
         self._session.trust_env = False
         self._queue: queue.SimpleQueue[bytes] = queue.SimpleQueue()
@@ -48,8 +50,19 @@ class WebhookSender:
         ).encode()
         if method == BEFORE:
             self._try(event)
-        for _ in range(TIMES.get(method, 1)):
+        times = TIMES.get(method, 1)
+        self._count(times)
+        for _ in range(times):
             self._queue.put(event)
+
+    @property
+    def under_way(self) -> int:
+        """How many are reported and neither received nor given up yet: none at rest, whatever the receiver does."""
+        return self._under_way
+
+    def _count(self, more: int) -> None:
+        with self._counting:
+            self._under_way += more
 
     def _run(self) -> None:
         while True:
@@ -58,6 +71,7 @@ class WebhookSender:
                 if self._try(event):
                     break
                 time.sleep(PAUSE_SECONDS * attempt)
+            self._count(-1)
 
     def _try(self, event: bytes) -> bool:
         stamp = str(int(time.time()))

@@ -13,6 +13,7 @@ from audit.report import audit_now
 from local import rabbitmq
 from local.folder import Folder
 from local.rabbitmq import RabbitMQ
+from tests.support import webhooks
 
 from . import books, crowd
 
@@ -47,6 +48,7 @@ def all_ended() -> bool:
 
 def wait_for_rest(service, *, within_seconds: float) -> None:
     service.wait_until(all_ended, within_seconds=within_seconds, what="the end of every order")
+    service.wait_until(lambda: webhooks.under_way(service.sandbox_url) == 0, within_seconds=60, what="the last webhook")
     service.wait_until(lambda: books.open_messages() == 0, within_seconds=60, what="rest in the outbox")
 
 

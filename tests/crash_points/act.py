@@ -103,7 +103,10 @@ def _place(stage: Stage, orders: Sequence[Wanted]) -> "list[Future[Placed]]":
 
 
 def _rest(stage: Stage, placed: Sequence[Placed]) -> None:
+    """Twice, with the last webhook in between: what it tells is a message that opens after the order's end."""
     try:
         stage.wait(lambda: verdict.is_at_rest(placed), within_seconds=REST_SECONDS, what="rest")
+        stage.wait_for_webhooks()
+        stage.wait(lambda: verdict.is_at_rest(placed), within_seconds=REST_SECONDS, what="rest after the last webhook")
     except Exception as error:
         raise AssertionError(f"{error} Left: {verdict.what_is_left(placed)}") from error

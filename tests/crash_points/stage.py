@@ -27,6 +27,7 @@ from local.valkey import Valkey
 from outbox.models import OutboxMessage
 from tests.armed.faults import COMMIT_LANDS, COMMIT_LOST
 from tests.armed.switch import Armed
+from tests.support import webhooks
 from tests.support.service import Service
 
 from .customers import Customers
@@ -173,6 +174,11 @@ class Stage:
         now = heartbeats.now()
         self.wait(lambda: heartbeats.seen_since(name, now), within_seconds=FIRE_SECONDS, what=f"a heartbeat of {name}")
 
+    def wait_for_webhooks(self) -> None:
+        """Until the sandbox has none to deliver."""
+        none_left = lambda: webhooks.under_way(self.stack.sandbox_url) == 0  # noqa: E731 - a sentence
+        self.wait(none_left, within_seconds=FIRE_SECONDS, what="the last webhook")
+
     def mood(self, provider: str, name: str, **rates: float) -> None:
         answer = requests.post(
             f"{self.stack.sandbox_url}/moods/{provider}", json={"mood": name, "rates": rates}, timeout=5
@@ -182,6 +188,7 @@ class Stage:
     def audit(self) -> list[dict[str, Any]]:
         """What `manage.py audit` finds when all has come to rest, the providers' books included."""
         self.disarm()
+        self.wait_for_webhooks()
         unfinished = OutboxMessage.objects.filter(state="open").exclude(destination__startswith="audit.")
         self.wait(lambda: not unfinished.exists(), within_seconds=FIRE_SECONDS, what="rest in the outbox")
         self.stack.stop("web", "relay", "worker", "remote-worker")

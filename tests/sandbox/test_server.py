@@ -12,9 +12,11 @@ import pytest
 import requests
 from django.core.management import CommandError, call_command
 
+from local.ports import any_free
 from local.sandbox.ledger import Ledger
 from local.stack import wait_until
 from payments.webhooks import verify
+from tests.support import webhooks
 from tests.support.sandbox import KEY, start_sandbox
 
 
@@ -244,6 +246,17 @@ def test_a_webhook_can_come_before_the_reply_or_never(sandbox, receiver):
     charge(sandbox, key=last)
     wait_until(lambda: receiver.of_key(last) != [], within_seconds=10, what="the webhook sent after it")
     assert receiver.of_key(never) == []
+
+
+def test_a_webhook_is_under_way_until_it_was_received_or_given_up(sandbox, receiver):
+    charge(sandbox, charge_body("tok_webhook_five"), key=(received := uuid4().hex))
+    wait_until(lambda: webhooks.under_way(sandbox.url) == 0, within_seconds=10, what="the last webhook")
+    assert len(receiver.of_key(received)) == 5
+
+    sandbox.send_webhooks_to(f"http://127.0.0.1:{any_free()}/nobody")
+    charge(sandbox)
+    assert webhooks.under_way(sandbox.url) == 1
+    wait_until(lambda: webhooks.under_way(sandbox.url) == 0, within_seconds=30, what="the end of its three tries")
 
 
 def test_a_ledger_that_an_older_sandbox_left_behind_goes_on(tmp_path):
