@@ -20,6 +20,9 @@ from shipping import services as shipping
 from .conf import reconciliation
 
 FIRST_ROW = UUID(int=0)
+# Instead of a key, for an entry that has none, with its reference: two of them are two. No provider is asked about it.
+NO_KEY = "no key: "
+KEY_MAX = 255
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +181,7 @@ def _entry(listed: Any, **known: Any) -> Entry:
         "order_id": None, "parent": "", "amount_minor": None, "undone_minor": None, "currency": "",
     }  # fmt: skip
     return Entry(
-        key=listed.provider_key,
+        key=listed.provider_key or f"{NO_KEY}{listed.provider_reference}"[:KEY_MAX],
         reference=listed.provider_reference,
         status=listed.status,
         created_at=listed.created_at,

@@ -2,8 +2,8 @@
 
 Guarantee: the network is used outside any transaction, on a call slot and under the breaker, as every call is; what it
 brought is compared and stored in one transaction with the message, and so is what must follow. A provider that cannot
-be asked costs no attempt. Not guaranteed: that a slice comes to its end; it holds before what is under way, and the
-next tick goes on from there.
+be asked costs no attempt, and what was read before it could not is kept. Not guaranteed: that a slice comes to its end;
+it holds before what is under way, and the next tick goes on from there. How long it has held is a metric.
 """
 
 from collections.abc import Mapping, Sequence
@@ -56,6 +56,12 @@ class KeysAsked:
     keys: Sequence[str]
 
 
+@dataclass(frozen=True, kw_only=True)
+class SliceRead:
+    entries: Sequence[Entry]
+    is_last: bool
+
+
 class ReadBooks:
     """Both kinds of messages of one provider."""
 
@@ -84,8 +90,17 @@ def _call(message: Message) -> Call:
     return Call(intent=SliceAsked(of=of, since=since), perform=partial(_read_slice, of, since.theirs))
 
 
-def _read_slice(of: Book, after: str) -> list[Entry]:
-    return list(islice(of.entries(after=after), SLICE_ENTRIES))
+def _read_slice(of: Book, after: str) -> SliceRead:
+    """As far as they can be read; what an error or the deadline cuts off is the next slice's, and raised there."""
+    entries: list[Entry] = []
+    try:
+        # What came before the error stays in the list.
+        entries.extend(islice(of.entries(after=after), SLICE_ENTRIES))
+    except ProviderError:
+        if not entries:
+            raise
+        return SliceRead(entries=entries, is_last=False)
+    return SliceRead(entries=entries, is_last=len(entries) < SLICE_ENTRIES)
 
 
 def _ask_about(asked: KeysAsked) -> dict[str, Entry | None]:
@@ -105,20 +120,19 @@ def _record(answer: Answer) -> None:
             raise RetryLater(ASK_AGAIN_AFTER, str(answer.result))
         case BaseException():
             raise answer.result
-        case list():
+        case SliceRead():
             _record_slice(answer.intent, answer.result)
         case dict():
             _record_keys(answer.intent, answer.result)
 
 
-def _record_slice(asked: SliceAsked, entries: Sequence[Entry]) -> None:
-    is_last = len(entries) < SLICE_ENTRIES
+def _record_slice(asked: SliceAsked, read: SliceRead) -> None:
     settled = asked.of.settled_time(at_rest=False)
-    found, goes_on = compare_settled(asked.of, entries, since=asked.since, is_last=is_last, settled=settled)
-    if not reconciliation.store_slice(found, since=asked.since, of=asked.of):
+    found, goes_on = compare_settled(asked.of, read.entries, since=asked.since, is_last=read.is_last, settled=settled)
+    if not reconciliation.store_slice(found, since=asked.since, of=asked.of, is_held=not goes_on):
         return
     doubt(asked.of, found.missed)
-    if goes_on and (found.more or not is_last):
+    if goes_on and (found.more or not read.is_last):
         due(asked.of)
 
 
@@ -142,6 +156,7 @@ def doubt(of: Book, keys: Sequence[str]) -> None:
 @transaction.atomic
 def go_on() -> None:
     """The tick: each book's next slice and another look at what is open, unless the last one is still under way."""
+    reconciliation.begin()
     for of in BOOKS:
         if not _is_under_way(of):
             due(of)

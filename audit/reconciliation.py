@@ -15,7 +15,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from . import repairs
-from .books import BOOKS, Book, book
+from .books import BOOKS, FIRST_ROW, NO_KEY, Book, book
 from .comparison import Difference, Judgement, Slice, compare, compare_keys
 from .comparison import Position as Reached
 from .models import Difference as Kept
@@ -49,8 +49,8 @@ def _reconcile_book(of: Book, *, at_rest: bool) -> Iterator[Difference]:
 
 def open_keys(of: Book, *, limit: int | None = None) -> list[str]:
     """Keys of open differences, those first that were not looked at for longest. Index difference_open."""
-    rows = Kept.objects.filter(object=of.object, state=Kept.State.OPEN).order_by("last_seen_at", "pk")
-    return list(rows.values_list("provider_key", flat=True)[:limit])
+    rows = Kept.objects.filter(object=of.object, state=Kept.State.OPEN).exclude(provider_key__startswith=NO_KEY)
+    return list(rows.order_by("last_seen_at", "pk").values_list("provider_key", flat=True)[:limit])
 
 
 def is_answered_for(difference: Difference) -> bool:
@@ -67,13 +67,23 @@ def reached(of: Book) -> Reached:
     return Reached(theirs=row.theirs, ours=row.ours) if row else Reached()
 
 
+def begin() -> None:
+    """Writes the positions that are missing, so that a comparison that never moves is seen to stand still."""
+    wanted = [Position(object=of.object, theirs="", ours=FIRST_ROW) for of in BOOKS]
+    Position.objects.bulk_create(wanted, ignore_conflicts=True)
+
+
 @transaction.atomic
-def store_slice(found: Slice, *, since: Reached, of: Book) -> bool:
-    """Stores a slice and moves the position; False, and nothing, when somebody else has moved it meanwhile."""
-    Position.objects.get_or_create(object=of.object, defaults={"theirs": "", "ours": Reached().ours})
-    moved = Position.objects.filter(object=of.object, theirs=since.theirs, ours=since.ours).update(
-        theirs=found.position.theirs, ours=found.position.ours, moved_at=Now()
-    )
+def store_slice(found: Slice, *, since: Reached, of: Book, is_held: bool = False) -> bool:
+    """Stores a slice and moves the position; False, and nothing, when somebody else has moved it meanwhile.
+
+    One that is held where it was stands still; one that found nothing new does not.
+    """
+    begin()
+    changes: dict[str, Any] = {"theirs": found.position.theirs, "ours": found.position.ours}
+    if not is_held or found.position.theirs != since.theirs:
+        changes["moved_at"] = Now()
+    moved = Position.objects.filter(object=of.object, theirs=since.theirs, ours=since.ours).update(**changes)
     if moved:
         store(found.judgements, of=of)
     return bool(moved)

@@ -12,7 +12,7 @@ OPEN_DIFFERENCES = """
 SELECT kind, object, count(*), extract(epoch FROM statement_timestamp() - min(first_seen_at))
 FROM audit_difference WHERE state = 'open' GROUP BY kind, object
 """
-
+STANDING_STILL = "SELECT object, extract(epoch FROM statement_timestamp() - moved_at) FROM audit_position"
 
 LAST_RUN = """
 SELECT violations, extract(epoch FROM statement_timestamp() - began_at),
@@ -23,7 +23,7 @@ PROMISES = tuple(f"I{number}" for number in range(1, 15))
 
 
 def collect() -> Iterable[Metric]:
-    return [*_runs(), *_differences()]
+    return [*_runs(), *_differences(), _reconciliation_lag()]
 
 
 def _runs() -> list[Metric]:
@@ -57,3 +57,15 @@ def _differences() -> list[Metric]:
             count.add_metric([kind, of], found)
             oldest.add_metric([kind, of], float(age))
     return [count, oldest]
+
+
+def _reconciliation_lag() -> Metric:
+    """Grows while a provider cannot be asked or read, and while nobody asks; however the comparison stands still."""
+    lag = GaugeMetricFamily(
+        "reconciliation_lag_seconds", "Since the comparison last moved, or found nothing new.", labels=["object"]
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(STANDING_STILL)
+        for of, seconds in cursor.fetchall():
+            lag.add_metric([of], float(seconds))
+    return lag

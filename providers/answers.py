@@ -95,6 +95,12 @@ def text(answer: dict[str, Any], name: str, *, max_length: int = 255) -> str:
     return value
 
 
+def lenient_text(answer: dict[str, Any], name: str) -> str:
+    """Whatever short printable string stands there, "" for all else: for what is compared, and never relied upon."""
+    value = answer.get(name)
+    return value if isinstance(value, str) and len(value) <= 255 and value.isprintable() else ""
+
+
 def reason(answer: dict[str, Any], name: str) -> str:
     """A provider's code for a refusal, safe to store and to show; raises OutcomeUnknown otherwise."""
     value = answer.get(name)

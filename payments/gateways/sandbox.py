@@ -100,12 +100,12 @@ def _check_status(answer: dict[str, Any], *, done: str) -> None:
 def _ledger_charge(entry: dict[str, Any]) -> LedgerCharge:
     return LedgerCharge(
         provider_reference=answers.text(entry, "id"),
-        provider_key=answers.text(entry, "idempotency_key"),
-        order_id=answers.text(entry, "order_id"),
+        provider_key=answers.lenient_text(entry, "idempotency_key"),
+        order_id=answers.lenient_text(entry, "order_id"),
         amount_minor=answers.integer(entry, "amount_minor"),
         refunded_minor=answers.integer(entry, "refunded_minor"),
-        currency=answers.text(entry, "currency"),
-        status=answers.text(entry, "status"),
+        currency=answers.lenient_text(entry, "currency"),
+        status=answers.lenient_text(entry, "status"),
         created_at=answers.moment(entry, "created_ms"),
     )
 
@@ -113,10 +113,10 @@ def _ledger_charge(entry: dict[str, Any]) -> LedgerCharge:
 def _ledger_refund(entry: dict[str, Any]) -> LedgerRefund:
     return LedgerRefund(
         provider_reference=answers.text(entry, "id"),
-        provider_key=answers.text(entry, "idempotency_key"),
-        charge_reference=answers.text(entry, "charge_id"),
+        provider_key=answers.lenient_text(entry, "idempotency_key"),
+        charge_reference=answers.lenient_text(entry, "charge_id"),
         amount_minor=answers.integer(entry, "amount_minor"),
-        currency=answers.text(entry, "currency"),
-        status=answers.text(entry, "status"),
+        currency=answers.lenient_text(entry, "currency"),
+        status=answers.lenient_text(entry, "status"),
         created_at=answers.moment(entry, "created_ms"),
     )

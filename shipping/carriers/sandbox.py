@@ -100,9 +100,9 @@ def _check_status(answer: dict[str, Any], *, done: tuple[str, ...]) -> None:
 def _ledger_shipment(entry: dict[str, Any]) -> LedgerShipment:
     return LedgerShipment(
         provider_reference=answers.text(entry, "id"),
-        provider_key=answers.text(entry, "idempotency_key"),
-        order_id=answers.text(entry, "order_id"),
-        status=answers.text(entry, "status"),
+        provider_key=answers.lenient_text(entry, "idempotency_key"),
+        order_id=answers.lenient_text(entry, "order_id"),
+        status=answers.lenient_text(entry, "status"),
         created_at=answers.moment(entry, "created_ms"),
     )
 
@@ -110,8 +110,8 @@ def _ledger_shipment(entry: dict[str, Any]) -> LedgerShipment:
 def _ledger_cancellation(entry: dict[str, Any]) -> LedgerCancellation:
     return LedgerCancellation(
         provider_reference=answers.text(entry, "id"),
-        provider_key=answers.text(entry, "idempotency_key"),
-        shipment_reference=answers.text(entry, "shipment_id"),
-        status=answers.text(entry, "status"),
+        provider_key=answers.lenient_text(entry, "idempotency_key"),
+        shipment_reference=answers.lenient_text(entry, "shipment_id"),
+        status=answers.lenient_text(entry, "status"),
         created_at=answers.moment(entry, "created_ms"),
     )

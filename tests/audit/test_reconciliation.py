@@ -287,10 +287,10 @@ def test_open_differences_are_counted_by_kind_and_object_with_the_age_of_the_old
     lose_charge(shop)
     tick()
     Difference.objects.update(first_seen_at=timezone.now() - timedelta(hours=1))
-    count, oldest = [metric for metric in collect() if metric.name.startswith("reconciliation")]
+    count, oldest = [metric for metric in collect() if "_difference" in metric.name]
     [sample] = count.samples
     assert (sample.labels, sample.value) == ({"kind": "ours_only", "object": "charge"}, 1)
     assert 3_600 <= oldest.samples[0].value < 3_700
     with connection.cursor() as cursor:
         cursor.execute("UPDATE audit_difference SET state = 'vanished', ended_at = now()")
-    assert [metric.samples for metric in collect() if metric.name.startswith("reconciliation")] == [[], []]
+    assert [metric.samples for metric in collect() if "_difference" in metric.name] == [[], []]
