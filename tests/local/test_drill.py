@@ -172,7 +172,8 @@ def test_what_is_given_up_gives_back_what_it_took():
     assert chaos.is_over
 
 
-@pytest.mark.proof
+# `make proof` runs a longer one of its own.
+@pytest.mark.nightly
 @pytest.mark.xdist_group("processes")
 def test_a_short_drill_holds_and_proves_it(folder):
     """I1–I14: thirty orders, every kind of fault; nothing lost, nothing charged twice, no violation."""

@@ -28,15 +28,26 @@ def test_what_a_stage_runs_exists(stages):
                 assert (PROJECT_DIR / word.replace(".", "/") / "__main__.py").is_file(), word
 
 
-def test_every_proof_test_is_run_by_a_stage():
-    """A test marked proof in a folder that no stage names would never run."""
-    folders = {word for stage in proof.proof() for word in stage.command if word.startswith("tests/")}
-    marked = {path for path in Path(PROJECT_DIR, "tests").rglob("test_*.py") if "mark.proof" in path.read_text()}
+def marks(stage):
+    """What a stage of pytest selects; no mark for any other program."""
+    words = stage.command
+    return words[words.index("-m", words.index("pytest")) + 1].split(" or ") if "pytest" in words else []
+
+
+@pytest.mark.parametrize(
+    ("stages", "mark"), [(proof.proof, "proof"), (proof.nightly, "proof"), (proof.nightly, "nightly")]
+)
+def test_every_marked_test_is_run_by_a_stage(stages, mark):
+    """A test marked proof in a folder that no stage names would never run; nor would one whose mark none selects."""
+    chosen = [stage for stage in stages() if mark in marks(stage)]
+    folders = {word for stage in chosen for word in stage.command if word.startswith("tests/")}
+    marked = {path for path in Path(PROJECT_DIR, "tests").rglob("test_*.py") if f"mark.{mark}" in path.read_text()}
     forgotten = {
         str(path.relative_to(PROJECT_DIR))
         for path in marked - {Path(__file__)}
         if not any(str(path.relative_to(PROJECT_DIR)).startswith(folder + "/") for folder in folders)
     }
+    assert marked
     assert forgotten == set()
 
 
