@@ -18,7 +18,9 @@ from .check import Check, Violation, When
 from .checks import CHECKS
 from .conf import conf
 from .ledgers import Ledgers, judge_ledgers
-from .scope import Scope, judged
+from .scope import CannotJudge, Scope, judged
+
+__all__ = ["CannotJudge", "Report", "audit_now", "audit_scope"]
 
 # `found` is computed whole, so that what is not shown is counted.
 BOUNDED = (
@@ -38,10 +40,6 @@ UNSETTLED = "SELECT id FROM audit_order WHERE NOT settled ORDER BY id LIMIT %(mo
 UNSETTLED_MAX = 10_000
 
 
-class CannotJudge(Exception):
-    """The database did not answer: whether the promises hold is unknown."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Report:
     violations: Sequence[Violation]
@@ -50,8 +48,13 @@ class Report:
     # Seconds by check: what was asked, and what it cost.
     taken: Mapping[str, float]
     seconds: float
-    # Orders of the scope that are not settled yet, the oldest first; bounded.
+    # By the database's clock, just before the snapshot was taken.
+    snapshot_after: datetime
+    # Orders of the scope that are not settled yet, the oldest first; bounded: then there are more of them.
     unsettled: Sequence[UUID] = field(default=())
+    unsettled_left_out: bool = False
+    # The providers' books were read, all but what `unjudged` names.
+    with_ledgers: bool
     # What could not be judged, and why, in sentences.
     unjudged: Sequence[str] = field(default=())
 
@@ -71,13 +74,13 @@ def audit_scope(scope: Scope, *, with_ledgers: bool) -> Report:
     violations: list[Violation] = []
     taken: dict[str, float] = {}
     try:
-        with judged(scope):
+        with judged(scope) as snapshot_after:
             for check in _asked(scope):
                 began_check = time.monotonic()
                 violations += _ask(check, scope)
                 taken[check.name] = round(time.monotonic() - began_check, 3)
             counted = _rows(COUNTED, scope.parameters())[0]
-            unsettled = [] if scope.is_whole else [row["id"] for row in _rows(UNSETTLED, {"most": UNSETTLED_MAX})]
+            unsettled = [] if scope.is_whole else _unsettled()
     except DatabaseError as error:
         raise CannotJudge(f"The database did not answer: {error}".strip()) from error
     ledgers = judge_ledgers(at_rest=scope.at_rest) if with_ledgers else Ledgers()
@@ -86,7 +89,10 @@ def audit_scope(scope: Scope, *, with_ledgers: bool) -> Report:
         judged=counted,
         taken=taken,
         seconds=round(time.monotonic() - began, 3),
-        unsettled=unsettled,
+        snapshot_after=snapshot_after,
+        unsettled=unsettled[:UNSETTLED_MAX],
+        unsettled_left_out=len(unsettled) > UNSETTLED_MAX,
+        with_ledgers=with_ledgers,
         unjudged=ledgers.unjudged,
     )
 
@@ -103,6 +109,11 @@ def _ask(check: Check, scope: Scope) -> list[Violation]:
         return []
     counts = [row.pop("rows_found") for row in rows]
     return [Violation(promise=check.promise, check=check.name, summary=check.says, rows=rows, count=counts[0])]
+
+
+def _unsettled() -> list[UUID]:
+    """One more than is kept, if there is one more."""
+    return [row["id"] for row in _rows(UNSETTLED, {"most": UNSETTLED_MAX + 1})]
 
 
 def _rows(sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:

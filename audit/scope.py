@@ -2,13 +2,16 @@
 
 Guarantee: one snapshot for all checks (REPEATABLE READ), which blocks no writer and, after the table of the orders is
 made, writes nothing; all of it is undone at the end. Inside a transaction of its caller it sees what the caller sees.
+A scope that has an end meets it, whatever the database does: every statement may take what is left, and no more.
 Not guaranteed: anything about orders outside the scope of an audit of what is new.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -53,6 +56,10 @@ NEW_ORDERS = """(
 BY_INDEX = "SELECT set_config('enable_seqscan', 'off', true), set_config('random_page_cost', '1', true)"
 
 
+class CannotJudge(Exception):
+    """The database did not answer in time: whether the promises hold is unknown."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scope:
     """`since` None: everything. `carried` are orders that an earlier audit could not judge yet."""
@@ -62,6 +69,8 @@ class Scope:
     until: datetime | None = None
     # None: the setting's.
     timeout_seconds: int | None = None
+    # By time.monotonic: no statement of the audit takes longer than until then. None: no such moment.
+    ends_at: float | None = None
     carried: Sequence[UUID] = field(default=())
 
     @property
@@ -81,21 +90,30 @@ class Scope:
 
 
 @contextmanager
-def judged(scope: Scope) -> Iterator[None]:
-    """Inside, the table audit_order holds the orders of this scope, and nothing can be written."""
+def judged(scope: Scope) -> Iterator[datetime]:
+    """Inside, the table audit_order holds the orders of this scope, and nothing can be written.
+
+    Gives a moment, by the database's clock, at which the snapshot was not yet taken: what was found before is older.
+    """
     nested = connection.in_atomic_block
     with transaction.atomic():
-        _bound_and_fix_the_snapshot(scope, nested=nested)
-        with connection.cursor() as cursor:
-            orders = ALL_ORDERS if scope.is_whole else NEW_ORDERS
-            cursor.execute(JUDGED.format(orders=orders), scope.parameters())
-            cursor.execute("CREATE UNIQUE INDEX audit_order_by_id ON audit_order (id)")
-            cursor.execute("ANALYZE audit_order")
-            if not scope.is_whole:
-                cursor.execute(BY_INDEX)
-            cursor.execute("SET TRANSACTION READ ONLY")
-        yield
+        snapshot_after = _bound_and_fix_the_snapshot(scope, nested=nested)
+        with _ends(scope):
+            _list_the_orders(scope)
+            yield snapshot_after
         # Nothing was written but the table: it goes, and with it every setting of this transaction.
+        transaction.set_rollback(True)
+
+
+@contextmanager
+def bounded(*, ends_at: float, timeout_seconds: float) -> Iterator[None]:
+    """A transaction that keeps nothing, and whose statements take that long at most, and never longer than until then.
+
+    Raises CannotJudge before a statement for which no time is left.
+    """
+    with transaction.atomic():
+        with connection.execute_wrapper(partial(_within, ends_at, timeout_seconds)):
+            yield
         transaction.set_rollback(True)
 
 
@@ -104,11 +122,52 @@ def first_key_of(moment: datetime) -> UUID:
     return UUID(int=int(moment.timestamp() * 1000) << 80)
 
 
-def _bound_and_fix_the_snapshot(scope: Scope, *, nested: bool) -> None:
-    seconds = scope.timeout_seconds or conf().statement_timeout_seconds
+def _list_the_orders(scope: Scope) -> None:
+    with connection.cursor() as cursor:
+        orders = ALL_ORDERS if scope.is_whole else NEW_ORDERS
+        cursor.execute(JUDGED.format(orders=orders), scope.parameters())
+        cursor.execute("CREATE UNIQUE INDEX audit_order_by_id ON audit_order (id)")
+        cursor.execute("ANALYZE audit_order")
+        if not scope.is_whole:
+            cursor.execute(BY_INDEX)
+        cursor.execute("SET TRANSACTION READ ONLY")
+
+
+def _bound_and_fix_the_snapshot(scope: Scope, *, nested: bool) -> datetime:
     with connection.cursor() as cursor:
         if not nested:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{seconds}s"])
+        # The first query takes the snapshot, after its statement's time.
+        cursor.execute(
+            "SELECT statement_timestamp(), set_config('statement_timeout', %s, true)", [f"{_timeout(scope)}s"]
+        )
+        moment: datetime = cursor.fetchone()[0]
         # Joins of a million orders stay in memory; compiling them costs more than it saves.
         cursor.execute("SELECT set_config('work_mem', '64MB', true), set_config('jit', 'off', true)")
+    return moment
+
+
+def _timeout(scope: Scope) -> int:
+    return scope.timeout_seconds or conf().statement_timeout_seconds
+
+
+def _ends(scope: Scope) -> AbstractContextManager[None]:
+    if scope.ends_at is None:
+        return nullcontext()
+    return connection.execute_wrapper(partial(_within, scope.ends_at, _timeout(scope)))
+
+
+def _within(
+    ends_at: float,
+    timeout_seconds: float,
+    execute: Callable[..., Any],
+    *statement: Any,
+) -> Any:
+    """Around every statement: its timeout is what is left of the audit's time."""
+    left = min(timeout_seconds, ends_at - time.monotonic())
+    if left <= 0:
+        raise CannotJudge("The audit's time is over.")
+    # The cursor under Django's, which knows no wrappers.
+    bare = statement[-1]["cursor"].cursor
+    bare.execute("SELECT set_config('statement_timeout', %s, true)", [f"{max(1, int(left * 1000))}ms"])
+    return execute(*statement)
