@@ -26,6 +26,8 @@ PROMISES = {"charge": "I9", "refund": "I9", "shipment": "I5", "cancellation": "I
 SUMMARY = "Our book and the provider's tell otherwise of a {object}: {kind}."
 # The sandbox keeps what no provider tells: each key that it saw with two bodies, each operation with two keys.
 WITNESS = "sandbox"
+WITNESSED = "the_provider_saw_one_key_and_one_body_per_operation"
+DIFFERS = "provider_ledger_"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +48,11 @@ def judge_ledgers(*, at_rest: bool) -> Ledgers:
         except ProviderError as error:
             unjudged.append(f"Not judged: {name} could not be asked ({str(error) or type(error).__name__}).")
     return Ledgers(violations=violations, unjudged=unjudged)
+
+
+def is_of_a_book(check: str) -> bool:
+    """Whether only an audit with the providers' books can find it."""
+    return check == WITNESSED or check.startswith(DIFFERS)
 
 
 def _judgements(*, at_rest: bool) -> Iterator[tuple[str, Callable[[], list[Violation]]]]:
@@ -72,7 +79,7 @@ def _differences(book: Book, *, at_rest: bool) -> list[Violation]:
 def _violation(book: Book, kind: str, rows: Sequence[Mapping[str, Any]], count: int) -> Violation:
     return Violation(
         promise=PROMISES[book.object],
-        check=f"provider_ledger_{book.object}_{kind}",
+        check=f"{DIFFERS}{book.object}_{kind}",
         summary=SUMMARY.format(object=book.object, kind=kind.replace("_", " ")),
         rows=rows,
         count=count,
@@ -92,7 +99,7 @@ def _witnessed() -> list[Violation]:
     return [
         Violation(
             promise="I13",
-            check="the_provider_saw_one_key_and_one_body_per_operation",
+            check=WITNESSED,
             summary="The provider saw one key with two bodies, or two keys for one operation.",
             rows=rows[: conf().rows_max],
             count=len(rows),

@@ -1,39 +1,44 @@
 """The frequent audit: what is new since the last run, in windows small enough to hold up nothing.
 
 Guarantee: every message and order falls into a window of some run; an order that was under way is carried to the next
-run, however old it is. What was found stays said, in the metric and in its row, until a whole audit does not find it:
-an alarm does not end because a window moved on.
-Not guaranteed: that it keeps up with any load; how far it has come is a metric. What only a whole audit reads (`When`)
-is left to `manage.py audit`.
+run, however old it is. What was found stays said (findings.py). A run ends within RUN_ENDS_SECONDS, whatever the
+database does; a window that could not be judged comes again, smaller.
+Not guaranteed: that it keeps up with any load; how far it has come is a metric. A message that was written longer than
+OVERLAP before its transaction committed, or by a clock that far behind, is left to a whole audit, and so is what only
+that one reads (`When`).
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import structlog
-from django.db import connection
+from django.db import DatabaseError, connection, transaction
 
-from .check import Violation
+from . import findings
 from .conf import conf
 from .models import AuditRun
 from .report import CannotJudge, Report, audit_scope
-from .scope import Scope, first_key_of
+from .scope import Scope, bounded, first_key_of
 
 NAME = "audit"
 # About eight thousand orders, judged in a second or two.
 WINDOW_MESSAGES = 50_000
-# One run, so that the process that ticks does its other work too, and no worker's time limit is met.
+# A database that cannot judge so few in time needs a person.
+WINDOW_MESSAGES_MIN = 1_000
+# A window that was judged makes the next one larger by a quarter.
+WINDOW_GROWTH = 1.25
+# After so long no window begins, so that the process that ticks does its other work too.
 RUN_MAX_SECONDS = 5.0
+# The run's last statement has ended by then: below the worker's soft time limit (system_checks.py).
+RUN_ENDS_SECONDS = 9.0
 STATEMENT_TIMEOUT_SECONDS = 8
 # Keys are made before their transaction commits, by hosts whose clocks differ: the last of them come again.
-OVERLAP = timedelta(seconds=60)
+OVERLAP = timedelta(minutes=10)
 # Between two windows of the past: events that follow each other are compared in one of the two.
 WINDOW_OVERLAP = timedelta(seconds=1)
 FIRST_WINDOW = timedelta(hours=1)
-ROWS_KEPT = 3
 
 # Primary key; reads as many entries as a window has.
 WINDOW_END = "SELECT key FROM outbox_outboxmessage WHERE key >= %s ORDER BY key OFFSET %s LIMIT 1"
@@ -56,45 +61,69 @@ def run(last: AuditRun | None, *, now: datetime) -> None:
     began = time.monotonic()
     since = last.judged_until - WINDOW_OVERLAP if last else now - FIRST_WINDOW
     carried = [UUID(order_id) for order_id in last.carried] if last else []
+    size = min(last.window_messages, WINDOW_MESSAGES) if last else WINDOW_MESSAGES
     while True:
-        until = _window_end(since, now)
+        ends_at = began + RUN_ENDS_SECONDS
         try:
-            report = audit_scope(_scope(since, until, carried), with_ledgers=False)
+            until = _window_end(since, size=size, now=now, ends_at=ends_at)
+            report = audit_scope(_scope(since, until, carried, ends_at), with_ledgers=False)
         except CannotJudge as error:
-            log.error("audit.could_not_judge", error=str(error))
-            return
+            log.error("audit.could_not_judge", error=str(error), window_messages=size)
+            return _keep_smaller(size, now=now)
+        except Exception:
+            # A worker's soft time limit too: the same window would only meet it again.
+            _keep_smaller(size, now=now)
+            raise
         carried = list(report.unsettled)
-        _keep(report, began_at=now, judged_until=min(until, now - OVERLAP), seconds=time.monotonic() - began)
-        if until >= now or time.monotonic() - began > RUN_MAX_SECONDS:
-            return
+        size = min(WINDOW_MESSAGES, round(size * WINDOW_GROWTH))
+        _keep(report, began_at=now, judged_until=until, seconds=time.monotonic() - began, size=size)
+        if report.unsettled_left_out or until >= now or time.monotonic() - began > RUN_MAX_SECONDS:
+            return None
         since = until - WINDOW_OVERLAP
 
 
 def keep_whole(report: Report) -> None:
-    """A whole audit's result takes the place of what the runs had found."""
-    AuditRun.objects.filter(name=NAME).update(violations={one.check: _kept(one) for one in report.violations})
+    """A whole audit's result takes the place of what it could have found, and no alarm of what came after it."""
+    with transaction.atomic():
+        row = _locked(now=report.snapshot_after)
+        row.violations = findings.after_whole(row.violations, report, now=_database_time())
+        row.save(update_fields=["violations"])
 
 
-def _scope(since: datetime, until: datetime, carried: Sequence[UUID]) -> Scope:
-    return Scope(since=since, until=until, carried=carried, timeout_seconds=STATEMENT_TIMEOUT_SECONDS)
+def _scope(since: datetime, until: datetime, carried: Sequence[UUID], ends_at: float) -> Scope:
+    return Scope(since=since, until=until, carried=carried, ends_at=ends_at, timeout_seconds=STATEMENT_TIMEOUT_SECONDS)
 
 
-def _keep(report: Report, *, began_at: datetime, judged_until: datetime, seconds: float) -> None:
-    row, _ = AuditRun.objects.get_or_create(
-        name=NAME, defaults={"milliseconds": 0, "began_at": began_at, "judged_until": judged_until}
-    )
-    row.began_at, row.judged_until, row.milliseconds = began_at, judged_until, round(seconds * 1000)
-    row.judged = dict(report.judged)
-    row.carried = [str(order_id) for order_id in report.unsettled]
-    row.violations = {**row.violations, **{one.check: _kept(one) for one in report.violations}}
-    row.save()
+def _keep(report: Report, *, began_at: datetime, judged_until: datetime, seconds: float, size: int) -> None:
+    """One short transaction, so that a whole audit that ends meanwhile and this run both stand."""
+    with transaction.atomic():
+        row = _locked(now=began_at)
+        row.began_at, row.milliseconds, row.window_messages = began_at, round(seconds * 1000), size
+        row.judged = dict(report.judged)
+        row.violations = findings.merged(row.violations, report.violations, now=_database_time())
+        # More under way than can be carried: the row forgets none of them, and the window comes again.
+        if not report.unsettled_left_out:
+            row.judged_until = min(judged_until, began_at - OVERLAP)
+            row.carried = [str(order_id) for order_id in report.unsettled]
+        row.save()
+    if report.unsettled_left_out:
+        log.error("audit.too_many_under_way", carried_at_most=len(report.unsettled))
     for violation in report.violations:
-        log.error("audit.violation", **_kept(violation), check=violation.check, says=violation.summary)
+        log.error("audit.violation", **findings.shown(violation), check=violation.check, says=violation.summary)
 
 
-def _kept(violation: Violation) -> Mapping[str, Any]:
-    rows = [{name: str(value) for name, value in row.items()} for row in violation.rows[:ROWS_KEPT]]
-    return {"promise": violation.promise, "count": violation.count, "rows": rows}
+def _keep_smaller(size: int, *, now: datetime) -> None:
+    with transaction.atomic():
+        row = _locked(now=now)
+        row.window_messages = max(min(size, WINDOW_MESSAGES_MIN), size // 2)
+        row.save(update_fields=["window_messages"])
+
+
+def _locked(*, now: datetime) -> AuditRun:
+    """The row, held until the transaction ends; made if there is none, as if nothing had been judged yet."""
+    first = {"milliseconds": 0, "began_at": now, "judged_until": now - FIRST_WINDOW}
+    row, _ = AuditRun.objects.select_for_update().get_or_create(name=NAME, defaults=first)
+    return row
 
 
 def _is_behind(last: AuditRun, now: datetime) -> bool:
@@ -102,10 +131,13 @@ def _is_behind(last: AuditRun, now: datetime) -> bool:
     return last.judged_until < min(last.began_at, now) - OVERLAP
 
 
-def _window_end(since: datetime, now: datetime) -> datetime:
-    with connection.cursor() as cursor:
-        cursor.execute(WINDOW_END, [first_key_of(since), WINDOW_MESSAGES])
-        row = cursor.fetchone()
+def _window_end(since: datetime, *, size: int, now: datetime, ends_at: float) -> datetime:
+    try:
+        with bounded(ends_at=ends_at, timeout_seconds=STATEMENT_TIMEOUT_SECONDS), connection.cursor() as cursor:
+            cursor.execute(WINDOW_END, [first_key_of(since), size])
+            row = cursor.fetchone()
+    except DatabaseError as error:
+        raise CannotJudge(f"The database did not answer: {error}".strip()) from error
     if row is None:
         return now
     # A window that is full within the overlap would never move on.
