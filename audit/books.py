@@ -91,13 +91,18 @@ class Book:
         """Ours, by key. The unique index on the provider key."""
         return {row.key: row for row in self._rows("t.provider_key = ANY(%(keys)s)", {"keys": list(keys)})}
 
-    def rows_that_happened(self, *, above: UUID, up_to: UUID | None, limit: int) -> list[Row]:
-        """Ours, by id, which is the order in which they were noted. The primary key."""
+    def rows_that_may_stand(self, *, above: UUID, up_to: UUID | None, limit: int) -> list[Row]:
+        """Ours that happened or may yet, by id, which is the order in which they were noted. The primary key."""
         condition = (
-            "t.id > %(above)s AND (%(up_to)s::uuid IS NULL OR t.id <= %(up_to)s) AND t.status = ANY(%(happened)s)"
+            "t.id > %(above)s AND (%(up_to)s::uuid IS NULL OR t.id <= %(up_to)s) AND t.status <> ALL(%(otherwise)s)"
         )
-        values = {"above": above, "up_to": up_to, "happened": list(self.happened), "limit": limit}
+        values = {"above": above, "up_to": up_to, "otherwise": list(self.settled_otherwise), "limit": limit}
         return self._rows(f"{condition} ORDER BY t.id LIMIT %(limit)s", values)
+
+    def awaited_rows(self, ids: Collection[UUID]) -> list[Row]:
+        """Those of ours that happened or may yet, by id. The primary key."""
+        condition = "t.id = ANY(%(ids)s) AND t.status <> ALL(%(otherwise)s) ORDER BY t.id"
+        return self._rows(condition, {"ids": list(ids), "otherwise": list(self.settled_otherwise)}) if ids else []
 
     def settled_time(self, *, at_rest: bool) -> timedelta:
         """What is younger may be under way, and is not judged: nothing is, at rest."""

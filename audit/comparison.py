@@ -7,11 +7,13 @@ Raises Unavailable or OutcomeUnknown when a provider cannot be asked: then nothi
 Not guaranteed: that an entry which changes while it is read is judged; the next comparison does.
 
 Ours are matched by the provider key. Whether their book lacks one of ours is not concluded from a listing: after each
-slice those of ours that were noted before its last match, and were not in it, are asked about by their keys.
+slice those of ours that were noted before its last match, and were not in it, are asked about by their keys. Those that
+may yet happen, or moved too lately to be asked about, are awaited: the slices after it look at them again by their ids,
+until they are found, asked about or settled otherwise. With too many awaited, what was noted after them waits.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import islice
 from uuid import UUID
@@ -24,6 +26,8 @@ from .models import Difference as Kept
 SLICE_ENTRIES = 2_000
 # Ours that are looked through after a slice; what is left over comes with the next one.
 ROWS_MAX = 3_000
+# Ours that are looked at again with each slice.
+AWAITED_MAX = 1_000
 Kind = Kept.Kind
 
 
@@ -63,10 +67,11 @@ class Judgement:
 
 @dataclass(frozen=True, kw_only=True)
 class Position:
-    """How far a comparison has come: their reference, our id."""
+    """How far a comparison has come: their reference, our id, and those of ours before it that are still awaited."""
 
     theirs: str = ""
     ours: UUID = FIRST_ROW
+    awaited: Sequence[UUID] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,27 +103,47 @@ def _compare_book(book: Book, *, at_rest: bool) -> Iterator[Difference]:
         found = compare_slice(book, entries, since=position, is_last=is_last, settled=settled)
         asked = compare_keys(book, {key: book.entry(key) for key in found.missed}, settled=settled)
         yield from [judged.difference for judged in [*found.judgements, *asked] if judged.difference is not None]
-        position, more = found.position, found.more or not is_last
+        # What moves while a whole book is read is the next comparison's.
+        position, more = replace(found.position, awaited=()), found.more or not is_last
 
 
 def compare_slice(book: Book, entries: Sequence[Entry], *, since: Position, is_last: bool, settled: timedelta) -> Slice:
-    """Judges a slice of their listing, the one behind `since`; reads ours, with two queries."""
+    """Judges a slice of their listing, the one behind `since`; reads ours, with three queries."""
     rows = book.rows([entry.key for entry in entries])
     judgements = [judge(book, entry.key, entry, rows.get(entry.key), settled=settled) for entry in entries]
     last_match = max([since.ours, *(row.id for row in rows.values())])
-    ours = book.rows_that_happened(above=since.ours, up_to=None if is_last else last_match, limit=ROWS_MAX)
-    more = len(ours) == ROWS_MAX
-    looked_through = ours if more or not is_last else _quiet(ours, settled)
+    ours = book.rows_that_may_stand(above=since.ours, up_to=None if is_last else last_match, limit=ROWS_MAX)
     known = {entry.key for entry in entries}
+    is_cut = len(ours) == ROWS_MAX
+    # Behind the last match it goes no further than what is quiet: earlier ids may not be committed yet.
+    end = ours[-1].id if is_cut else max(last_match, _last_quiet(ours, settled))
+    looked_through = [row for row in ours if row.id <= end]
+    unmatched = [row for row in [*book.awaited_rows(since.awaited), *looked_through] if row.key not in known]
+    awaited = [row for row in unmatched if not _may_be_asked_about(book, row, settled)]
+    is_full = len(awaited) > AWAITED_MAX
+    up_to = _before(awaited[AWAITED_MAX], looked_through, since) if is_full else end
     return Slice(
         judgements=judgements,
-        missed=[row.key for row in _quiet(looked_through, settled) if row.key not in known],
+        missed=[row.key for row in unmatched if row.id <= up_to and _may_be_asked_about(book, row, settled)],
         position=Position(
             theirs=entries[-1].reference if entries else since.theirs,
-            ours=looked_through[-1].id if looked_through and (more or is_last) else last_match,
+            ours=up_to,
+            awaited=[row.id for row in awaited[:AWAITED_MAX]],
         ),
-        more=more,
+        more=is_cut or is_full,
     )
+
+
+def _may_be_asked_about(book: Book, row: Row, settled: timedelta) -> bool:
+    return row.status in book.happened and row.quiet_seconds >= settled.total_seconds()
+
+
+def _last_quiet(rows: Sequence[Row], settled: timedelta) -> UUID:
+    return max((row.id for row in rows if row.quiet_seconds >= settled.total_seconds()), default=FIRST_ROW)
+
+
+def _before(row: Row, ours: Sequence[Row], since: Position) -> UUID:
+    return max((one.id for one in ours if one.id < row.id), default=since.ours)
 
 
 def compare_settled(
@@ -202,10 +227,6 @@ def _is_young(entry: Entry | None, row: Row | None, settled: timedelta) -> bool:
     if row is not None and row.quiet_seconds < settled.total_seconds():
         return True
     return entry is not None and abs(timezone.now() - entry.created_at) < settled
-
-
-def _quiet(rows: Sequence[Row], settled: timedelta) -> list[Row]:
-    return [row for row in rows if row.quiet_seconds >= settled.total_seconds()]
 
 
 def _difference(book: Book, key: str, kind: Kind, entry: Entry | None, row: Row | None) -> Difference:

@@ -132,7 +132,8 @@ def _record_slice(asked: SliceAsked, read: SliceRead) -> None:
     if not reconciliation.store_slice(found, since=asked.since, of=asked.of, is_held=not goes_on):
         return
     doubt(asked.of, found.missed)
-    if goes_on and (found.more or not read.is_last):
+    # Held by too many that are awaited, it waits for the next tick.
+    if goes_on and (found.more or not read.is_last) and found.position != asked.since:
         due(asked.of)
 
 

@@ -134,6 +134,8 @@ class Position(models.Model):
     object = models.CharField(primary_key=True, max_length=12, choices=Difference.Object.choices)
     theirs = models.CharField(max_length=255, blank=True)
     ours = models.UUIDField()
+    # Ids of ours before it that were neither found over there nor asked about yet: they may happen, or just did.
+    awaited = models.JSONField(default=list, db_default=[])
     moved_at = models.DateTimeField(db_default=Now())
 
     def __str__(self) -> str:

@@ -8,6 +8,7 @@ Not guaranteed: that a repair succeeds. It is asked for again a few times, then 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
+from uuid import UUID
 
 import structlog
 from django.db import transaction
@@ -64,7 +65,7 @@ def is_answered_for(difference: Difference) -> bool:
 def reached(of: Book) -> Reached:
     """How far the running comparison has come."""
     row = Position.objects.filter(object=of.object).first()
-    return Reached(theirs=row.theirs, ours=row.ours) if row else Reached()
+    return Reached(theirs=row.theirs, ours=row.ours, awaited=[UUID(one) for one in row.awaited]) if row else Reached()
 
 
 def begin() -> None:
@@ -80,13 +81,17 @@ def store_slice(found: Slice, *, since: Reached, of: Book, is_held: bool = False
     One that is held where it was stands still; one that found nothing new does not.
     """
     begin()
-    changes: dict[str, Any] = {"theirs": found.position.theirs, "ours": found.position.ours}
+    changes: dict[str, Any] = _as_row(found.position)
     if not is_held or found.position.theirs != since.theirs:
         changes["moved_at"] = Now()
-    moved = Position.objects.filter(object=of.object, theirs=since.theirs, ours=since.ours).update(**changes)
+    moved = Position.objects.filter(object=of.object, **_as_row(since)).update(**changes)
     if moved:
         store(found.judgements, of=of)
     return bool(moved)
+
+
+def _as_row(position: Reached) -> dict[str, Any]:
+    return {"theirs": position.theirs, "ours": position.ours, "awaited": [str(one) for one in position.awaited]}
 
 
 @transaction.atomic
