@@ -24,14 +24,18 @@ LAST_KEY = UUID(int=2**128 - 1)
 
 # Under way: an open message (index outbox_open), a live saga (saga_running, saga_needs_attention).
 # Answered for: an operator skipped a step or a compensation, so that what it leaves standing is that person's word.
+# An act of an older version names the saga alone; while that stands, it knows its order.
 JUDGED = """
 CREATE TEMPORARY TABLE audit_order ON COMMIT DROP AS
 WITH under_way AS MATERIALIZED (
     SELECT correlation_id AS order_id FROM outbox_outboxmessage WHERE state = 'open'
     UNION SELECT subject_id FROM sagas_saga WHERE status IN ('running', 'needs_attention')
 ), answered_for AS MATERIALIZED (
-    SELECT DISTINCT (detail ->> 'subject')::uuid AS order_id FROM outbox_operatoract
+    SELECT (detail ->> 'subject')::uuid AS order_id FROM outbox_operatoract
     WHERE target_type = 'saga' AND verb = 'skip' AND detail ? 'subject'
+    UNION SELECT saga.subject_id FROM outbox_operatoract act
+    JOIN sagas_saga saga ON saga.id = CASE WHEN act.target_type = 'saga' THEN act.target_id::uuid END
+    WHERE act.target_type = 'saga' AND act.verb = 'skip' AND NOT act.detail ? 'subject'
 )
 SELECT orders.id, orders.customer_id, orders.status, orders.reason, orders.currency, orders.total_minor,
        orders.sequence, orders.placed_at, orders.ended_at, orders.cancel_requested_at,
