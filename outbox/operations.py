@@ -83,22 +83,26 @@ def _change(
     verb: str,
     reason: str,
 ) -> int:
-    rows = list(
-        OutboxMessage.objects.select_for_update()
-        .filter(eligible, key__in=keys)
-        .order_by("key")
-        .values_list("key", "destination")
-    )
+    rows = list(OutboxMessage.objects.select_for_update().filter(eligible, key__in=keys).order_by("key"))
     if not rows:
         return 0
-    found = [key for key, _ in rows]
+    found = [row.key for row in rows]
     # A claim that is still under way is fenced off by the new epoch (I6).
     OutboxMessage.objects.filter(key__in=found).update(**changes, epoch=F("epoch") + 1)
     OutboxMessage.objects.all().unpark_followers(found)
-    for key in found:
-        act(who=who, verb=verb, target=("outboxmessage", str(key)), reason=reason)
-    wakeup.after_commit({destination for _, destination in rows})
+    for row in rows:
+        act(who=who, verb=verb, target=("outboxmessage", str(row.key)), reason=reason, **_told(row))
+    wakeup.after_commit({row.destination for row in rows})
     return len(found)
+
+
+def _told(message: OutboxMessage) -> dict[str, str]:
+    """What the message was about, for when it is purged: the act stays."""
+    return {
+        "destination": message.destination,
+        "type": message.type,
+        "correlation_id": str(message.correlation_id),
+    }
 
 
 def hold_open(message_id: UUID) -> bool:

@@ -6,7 +6,10 @@ import pytest
 from django.contrib.auth.models import User
 
 from audit.report import audit_now
+from notifications.models import Notification
 from orders.models import Order
+from outbox import operations as outbox
+from outbox.models import OperatorAct, OutboxMessage
 from sagas import operations
 from sagas.models import Saga
 from tests.support.drive import drive
@@ -59,6 +62,42 @@ def test_a_saga_that_waits_for_a_person_is_a_violation_only_at_rest(shop):
 
     assert found(at_rest=False) == []
     assert {name for _, name, _ in found()} == {"every_order_has_ended", "every_saga_has_ended"}
+
+
+def test_a_skip_that_names_its_saga_alone_answers_for_its_order(shop):
+    """As an act of an older version does."""
+    shop.provider.always("create", "refuse")
+    shop.provider.always("refund", "refuse")
+    shop.driven()
+    operations.skip(Saga.objects.get().pk, who=None, reason="refunded by bank transfer")
+    drive()
+    assert OperatorAct.objects.filter(verb="skip").update(detail={}) == 1
+
+    assert found() == []
+    OperatorAct.objects.all().delete()
+    assert {check for _, check, _ in found()} >= {"an_order_that_failed_kept_nothing"}
+
+
+@pytest.mark.parametrize(
+    ("destination", "name", "check"),
+    [
+        ("notifications.order_confirmed", "confirmed", "every_end_is_told"),
+        ("notifications.order_refunded", "unshippable", "every_refund_is_told"),
+    ],
+)
+def test_a_notice_that_a_person_skipped_is_not_missed_once_its_message_is_purged(history, destination, name, check):
+    """I4: whoever skips it answers for it; of other orders and other notices nothing is excused."""
+    order_id = history[name]
+    messages = OutboxMessage.objects.filter(destination=destination, correlation_id=order_id)
+    messages.update(state="dead", attempts=8, last_error="away", finished_at=None)
+    kind = "refunded" if "refund" in check else "confirmed"
+    Notification.objects.filter(order_id=order_id, kind=kind).delete()
+    assert outbox.skip([messages.get().key], who=None, reason="told by telephone") == 1
+    messages.delete()
+
+    assert check not in {one for _, one, _ in found()}
+    OperatorAct.objects.update(detail={})
+    assert check in {one for _, one, _ in found()}
 
 
 def test_whoever_skips_a_compensation_answers_for_what_it_leaves(shop, settings):

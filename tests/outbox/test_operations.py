@@ -125,7 +125,9 @@ class TestSkip:
         consumer.deliver(CONSUMER)
         assert ledger.texts == ["second"]
         assert states() == {"first": "skipped", "second": "done"}
-        assert OperatorAct.objects.count() == 1
+        act = OperatorAct.objects.get()
+        assert act.detail["correlation_id"] == str(OutboxMessage.objects.get(key=key).correlation_id)
+        assert (act.detail["destination"], act.detail["type"]) == (CONSUMER, OutboxMessage.objects.get(key=key).type)
 
     def test_a_scheduled_follower_keeps_its_own_time(self):
         order = uuid4()
