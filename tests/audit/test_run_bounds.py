@@ -186,3 +186,26 @@ def _cannot(*_, **__):
 
 def _cut_off(*_, **__):
     raise SoftTimeLimitExceeded
+
+
+@pytest.mark.django_db(transaction=True)
+def test_outside_any_transaction_a_run_reads_one_snapshot_and_keeps_its_result(monkeypatch):
+    """As a worker's tick does; the other tests run inside a transaction of their own."""
+    isolation = []
+    ask = reports._ask
+
+    def asked(*arguments):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT current_setting('transaction_isolation'), current_setting('transaction_read_only')")
+            isolation.append(cursor.fetchone())
+        return ask(*arguments)
+
+    monkeypatch.setattr(reports, "_ask", asked)
+
+    assert runs.run_if_due()
+
+    assert set(isolation) == {("repeatable read", "on")}
+    assert last().violations == {}
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass('pg_temp.audit_order')")
+        assert cursor.fetchone() == (None,)
