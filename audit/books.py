@@ -5,9 +5,11 @@ row are brought to one shape, so that one rule compares all four.
 Does not guarantee one moment: whoever compares reads theirs first and ours after it.
 """
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +25,8 @@ FIRST_ROW = UUID(int=0)
 # Instead of a key, for an entry that has none, with its reference: two of them are two. No provider is asked about it.
 NO_KEY = "no key: "
 KEY_MAX = 255
+# A saga's id and what it keys with it (sagas.definition.StepRun).
+KEY_OF_OURS = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}:.+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +80,9 @@ class Book:
     undone: frozenset[str]
     their_happened: frozenset[str]
     their_refused: frozenset[str]
+    # What their entry names of ours, and which of those we know.
+    named: Callable[[Entry], UUID | str | None]
+    known_sql: str
     # Of a saga's step, whose success may come late.
     step: str = ""
 
@@ -90,6 +97,16 @@ class Book:
     def rows(self, keys: Collection[str]) -> dict[str, Row]:
         """Ours, by key. The unique index on the provider key."""
         return {row.key: row for row in self._rows("t.provider_key = ANY(%(keys)s)", {"keys": list(keys)})}
+
+    def strangers(self, entries: Collection[Entry]) -> set[str]:
+        """Keys of entries that are somebody else's, in one query: neither the key nor what it names is of ours."""
+        named = {one.key: self.named(one) for one in entries if not KEY_OF_OURS.fullmatch(one.key)}
+        wanted = [name for name in set(named.values()) if name]
+        with connection.cursor() as cursor:
+            if wanted:
+                cursor.execute(self.known_sql, [wanted])
+            known = {name for (name,) in cursor.fetchall()} if wanted else set()
+        return {key for key, name in named.items() if name not in known}
 
     def rows_that_may_stand(self, *, above: UUID, up_to: UUID | None, limit: int) -> list[Row]:
         """Ours that happened or may yet, by id, which is the order in which they were noted. The primary key."""
@@ -154,6 +171,15 @@ SELECT {SHARED}, s.provider_reference AS parent, NULL::bigint AS amount_minor, N
 FROM shipping_cancellation t JOIN shipping_shipment s ON s.id = t.shipment_id
 """
 
+# Primary key; payment and shipment have a unique index on the reference that is not empty.
+KNOWN_ORDERS = "SELECT id FROM orders_order WHERE id = ANY(%s)"
+KNOWN_CHARGES = (
+    "SELECT provider_reference FROM payments_payment WHERE provider_reference = ANY(%s) AND provider_reference <> ''"
+)
+KNOWN_SHIPMENTS = (
+    "SELECT provider_reference FROM shipping_shipment WHERE provider_reference = ANY(%s) AND provider_reference <> ''"
+)
+
 
 def _charges(after: str, key: str) -> Iterator[Entry]:
     for charge in payments.provider_charges(after=after, key=key):
@@ -213,6 +239,8 @@ BOOKS: Sequence[Book] = (
         undone=frozenset({"refunded"}),
         their_happened=frozenset({"captured"}),
         their_refused=frozenset({"declined"}),
+        named=attrgetter("order_id"),
+        known_sql=KNOWN_ORDERS,
         step="charge_payment",
     ),
     Book(
@@ -226,6 +254,8 @@ BOOKS: Sequence[Book] = (
         undone=frozenset(),
         their_happened=frozenset({"refunded"}),
         their_refused=frozenset({"declined"}),
+        named=attrgetter("parent"),
+        known_sql=KNOWN_CHARGES,
     ),
     Book(
         object="shipment",
@@ -238,6 +268,8 @@ BOOKS: Sequence[Book] = (
         undone=frozenset({"cancelled"}),
         their_happened=frozenset({"created", "cancelled"}),
         their_refused=frozenset({"refused"}),
+        named=attrgetter("order_id"),
+        known_sql=KNOWN_ORDERS,
         step="create_shipment",
     ),
     Book(
@@ -251,6 +283,8 @@ BOOKS: Sequence[Book] = (
         undone=frozenset(),
         their_happened=frozenset({"cancelled"}),
         their_refused=frozenset({"refused"}),
+        named=attrgetter("parent"),
+        known_sql=KNOWN_SHIPMENTS,
     ),
 )
 

@@ -10,6 +10,7 @@ Ours are matched by the provider key. Whether their book lacks one of ours is no
 slice those of ours that were noted before its last match, and were not in it, are asked about by their keys. Those that
 may yet happen, or moved too lately to be asked about, are awaited: the slices after it look at them again by their ids,
 until they are found, asked about or settled otherwise. With too many awaited, what was noted after them waits.
+Entries of another system that shares our account are told by their keys and by what they name, and left alone.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -58,11 +59,15 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """What became of one key: the books differ, or agree (`difference` is None), or it is under way and not judged."""
+    """What became of one key: the books differ, or agree (`difference` is None), or it is not judged.
+
+    It is under way, or somebody else's.
+    """
 
     key: str
     difference: Difference | None = None
     under_way: bool = False
+    stranger: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +92,10 @@ class Slice:
     def differences(self) -> list[Difference]:
         return [judged.difference for judged in self.judgements if judged.difference is not None]
 
+    @property
+    def strangers(self) -> int:
+        return sum(judged.stranger for judged in self.judgements)
+
 
 def compare(*, at_rest: bool = False, books: Sequence[Book] = BOOKS) -> Iterator[Difference]:
     """Every difference of these books, from their first entries to their last."""
@@ -108,9 +117,15 @@ def _compare_book(book: Book, *, at_rest: bool) -> Iterator[Difference]:
 
 
 def compare_slice(book: Book, entries: Sequence[Entry], *, since: Position, is_last: bool, settled: timedelta) -> Slice:
-    """Judges a slice of their listing, the one behind `since`; reads ours, with three queries."""
+    """Judges a slice of their listing, the one behind `since`; reads ours, with four queries."""
     rows = book.rows([entry.key for entry in entries])
-    judgements = [judge(book, entry.key, entry, rows.get(entry.key), settled=settled) for entry in entries]
+    strangers = book.strangers([entry for entry in entries if entry.key not in rows])
+    judgements = [
+        Judgement(key=entry.key, stranger=True)
+        if entry.key in strangers
+        else judge(book, entry.key, entry, rows.get(entry.key), settled=settled)
+        for entry in entries
+    ]
     last_match = max([since.ours, *(row.id for row in rows.values())])
     ours = book.rows_that_may_stand(above=since.ours, up_to=None if is_last else last_match, limit=ROWS_MAX)
     known = {entry.key for entry in entries}

@@ -30,6 +30,7 @@ from . import reconciliation
 from .books import BOOKS, Book, Entry, book
 from .comparison import SLICE_ENTRIES, Position, compare_keys, compare_settled
 from .events import BOOKS_DUE, KEYS_DOUBTED
+from .telemetry import STRANGERS
 
 ASK_AGAIN_AFTER = timedelta(seconds=30)
 KEYS_PER_MESSAGE = 100
@@ -131,6 +132,7 @@ def _record_slice(asked: SliceAsked, read: SliceRead) -> None:
     found, goes_on = compare_settled(asked.of, read.entries, since=asked.since, is_last=read.is_last, settled=settled)
     if not reconciliation.store_slice(found, since=asked.since, of=asked.of, is_held=not goes_on):
         return
+    STRANGERS.labels(asked.of.object).inc(found.strangers)
     doubt(asked.of, found.missed)
     # Held by too many that are awaited, it waits for the next tick.
     if goes_on and (found.more or not read.is_last) and found.position != asked.since:

@@ -96,8 +96,8 @@ def _as_row(position: Reached) -> dict[str, Any]:
 
 @transaction.atomic
 def store(judgements: Sequence[Judgement], *, of: Book) -> None:
-    """Opens, updates and closes differences by these judgements, and asks for repairs. What is under way is left."""
-    judged = [one for one in judgements if not one.under_way]
+    """Opens, updates and closes differences by these judgements, and asks for repairs. What was not judged is left."""
+    judged = [one for one in judgements if not (one.under_way or one.stranger)]
     standing = _lock_standing(of, [one.key for one in judged])
     for one in judged:
         row = standing.get(one.key)

@@ -4,9 +4,12 @@ import json
 from collections.abc import Iterable
 
 from django.db import connection
-from prometheus_client import Metric
+from prometheus_client import Counter, Metric
 from prometheus_client.core import GaugeMetricFamily
 
+STRANGERS = Counter(
+    "reconciliation_strangers_total", "Entries in a provider's book that are somebody else's.", ["object"]
+)
 # Index difference_open.
 OPEN_DIFFERENCES = """
 SELECT kind, object, count(*), extract(epoch FROM statement_timestamp() - min(first_seen_at))
