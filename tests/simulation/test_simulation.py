@@ -3,10 +3,13 @@ and every book agrees. One thread at a time against a real Postgres; clock, brok
 """
 
 import os
+from random import Random
+from types import SimpleNamespace
 
 import pytest
 
 from . import seeds
+from .people import People
 
 pytestmark = pytest.mark.django_db
 FAST_SEEDS = range(1, 6)
@@ -35,6 +38,18 @@ def test_one_seed_takes_the_same_steps_again(stage):
     assert first.story == second.story
     assert first.digest == second.digest
     assert len(first.story) > 30
+
+
+def test_of_an_event_that_was_sent_twice_each_webhook_has_its_own_end():
+    people = People(SimpleNamespace(random=Random(1), now=0.0, tell=lambda what: None))
+    for _ in range(2):
+        people.webhook({"id": "evt_1"})
+    first, second = people.webhooks
+    first |= {"tries": 1}
+
+    people.reported(second, SimpleNamespace(crashed=False, error=None, result=(200, b"")))
+
+    assert [hook is first for hook in people.webhooks] == [True]
 
 
 @pytest.mark.proof
