@@ -1,8 +1,11 @@
 """Our books and the providers', compared entry by entry: what one of them does not know, or tells otherwise.
 
 Guarantee: memory bounded by a slice of the listing; a difference is yielded only when nothing that is under way could
-explain it: both what stands here and what stands there have been quiet for longer than a call can be in flight. A
-provider's clock is only ever a reason to wait longer. Read-only, and without effect over there.
+explain it: both what stands here and what stands there have been quiet for longer than a call can be in flight.
+Read-only, and without effect over there. Theirs is quiet by their clock: with one that is behind ours, what a call did
+a moment ago looks old, and then it is ours alone that must have been quiet. A call that is repeated long after its row
+last moved may then be told as a difference. It ends with the call's answer, and no repair of it does harm: the provider
+is asked, and an orphan is left alone for as long by our own clock.
 Raises Unavailable or OutcomeUnknown when a provider cannot be asked: then nothing is known about the rest.
 Not guaranteed: that an entry which changes while it is read is judged; the next comparison does.
 
@@ -27,6 +30,8 @@ from .models import Difference as Kept
 SLICE_ENTRIES = 2_000
 # Ours that are looked through after a slice; what is left over comes with the next one.
 ROWS_MAX = 3_000
+# Asked about one by one, and judged together.
+KEYS_AT_ONCE = 100
 # Ours that are looked at again with each slice.
 AWAITED_MAX = 1_000
 Kind = Kept.Kind
@@ -110,8 +115,9 @@ def _compare_book(book: Book, *, at_rest: bool) -> Iterator[Difference]:
         entries = list(islice(listing, SLICE_ENTRIES))
         is_last = len(entries) < SLICE_ENTRIES
         found = compare_slice(book, entries, since=position, is_last=is_last, settled=settled)
-        asked = compare_keys(book, {key: book.entry(key) for key in found.missed}, settled=settled)
-        yield from [judged.difference for judged in [*found.judgements, *asked] if judged.difference is not None]
+        yield from found.differences
+        for judgements in ask(book, found.missed, settled=settled):
+            yield from [judged.difference for judged in judgements if judged.difference is not None]
         # What moves while a whole book is read is the next comparison's.
         position, more = replace(found.position, awaited=()), found.more or not is_last
 
@@ -170,6 +176,13 @@ def compare_settled(
         if judged.under_way:
             return compare_slice(book, entries[:place], since=since, is_last=False, settled=settled), False
     return whole, True
+
+
+def ask(book: Book, keys: Sequence[str], *, settled: timedelta) -> Iterator[list[Judgement]]:
+    """Asks the provider about these keys and judges each hundred soon after: an answer gets old. Raises as `entry`."""
+    for place in range(0, len(keys), KEYS_AT_ONCE):
+        some = keys[place : place + KEYS_AT_ONCE]
+        yield compare_keys(book, {key: book.entry(key) for key in some}, settled=settled)
 
 
 def compare_keys(book: Book, entries: Mapping[str, Entry | None], *, settled: timedelta) -> list[Judgement]:

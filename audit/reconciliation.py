@@ -17,7 +17,7 @@ from django.db.models.functions import Now
 
 from . import repairs
 from .books import BOOKS, FIRST_ROW, NO_KEY, Book, book
-from .comparison import Difference, Judgement, Slice, compare, compare_keys
+from .comparison import Difference, Judgement, Slice, ask, compare
 from .comparison import Position as Reached
 from .models import Difference as Kept
 from .models import Position
@@ -44,8 +44,8 @@ def _reconcile_book(of: Book, *, at_rest: bool) -> Iterator[Difference]:
         standing.discard(difference.provider_key)
         store([Judgement(key=difference.provider_key, difference=difference)], of=of)
         yield difference
-    entries = {key: of.entry(key) for key in sorted(standing)}
-    store(compare_keys(of, entries, settled=of.settled_time(at_rest=at_rest)), of=of)
+    for judgements in ask(of, sorted(standing), settled=of.settled_time(at_rest=at_rest)):
+        store(judgements, of=of)
 
 
 def open_keys(of: Book, *, limit: int | None = None) -> list[str]:
@@ -97,7 +97,8 @@ def _as_row(position: Reached) -> dict[str, Any]:
 @transaction.atomic
 def store(judgements: Sequence[Judgement], *, of: Book) -> None:
     """Opens, updates and closes differences by these judgements, and asks for repairs. What was not judged is left."""
-    judged = [one for one in judgements if not (one.under_way or one.stranger)]
+    # By order: repairs lock sagas and orders, and two of these transactions may run at once.
+    judged = sorted([one for one in judgements if not (one.under_way or one.stranger)], key=_lock_place)
     standing = _lock_standing(of, [one.key for one in judged])
     for one in judged:
         row = standing.get(one.key)
@@ -105,6 +106,10 @@ def store(judgements: Sequence[Judgement], *, of: Book) -> None:
             _keep(of, one.difference, row)
         elif row is not None and row.state == Kept.State.OPEN:
             _close(row)
+
+
+def _lock_place(one: Judgement) -> str:
+    return str(one.difference.order_id) if one.difference is not None else ""
 
 
 def _lock_standing(of: Book, keys: Sequence[str]) -> Mapping[str, Kept]:

@@ -122,6 +122,13 @@ def test_a_provider_whose_clock_is_an_hour_ahead_is_judged_all_the_same():
     assert judge(book("charge"), "saga:step", ahead, None, settled=SETTLED).difference.kind == "theirs_only"
 
 
+def test_a_provider_whose_clock_is_behind_makes_us_judge_by_our_row_alone():
+    """Our row must have been quiet all the same; an orphan is left alone by our own clock."""
+    theirs, asked = entry(created_at=datetime.now(tz=UTC) - timedelta(minutes=5)), row(status="unknown")
+    assert judge(book("charge"), "saga:step", theirs, replace(asked, quiet_seconds=29.0), settled=SETTLED).under_way
+    assert judge(book("charge"), "saga:step", theirs, asked, settled=SETTLED).difference.kind == "state"
+
+
 @pytest.fixture(autouse=True)
 def small(monkeypatch, settings):
     monkeypatch.setattr(comparison, "SLICE_ENTRIES", 2)
@@ -186,6 +193,16 @@ class TestBooks:
         shop.provider.always("list_charge", "unavailable")
         with pytest.raises(Unavailable):
             list(compare(at_rest=True))
+
+    def test_an_answer_about_a_key_is_judged_before_the_next_hundred_are_asked_about(self, shop, monkeypatch):
+        monkeypatch.setattr(comparison, "KEYS_AT_ONCE", 2)
+        for _ in range(5):
+            shop.driven()
+        keys = [lose(shop, "charge") for _ in range(5)]
+        shop.provider.calls.clear()
+        judged = comparison.ask(book("charge"), keys, settled=timedelta(0))
+        asked = [(len(next(judged)), len(shop.provider.calls)) for _ in range(3)]
+        assert asked == [(2, 2), (2, 4), (1, 5)]
 
     def test_what_is_young_is_left_to_the_next_comparison(self, shop, settings):
         shop.driven()
