@@ -11,7 +11,7 @@ from outbox.read_only_admin import acts_link, amount, joined, list_link, page_li
 
 from . import operations
 from .models import Difference
-from .repairs import REPAIRS_MAX
+from .repairs import REPAIRS_MAX, is_left_alone
 
 PAGES = {
     "charge": "payments_payment",
@@ -46,6 +46,10 @@ class DifferenceAdmin(OperatorAdmin):
         return ["resolve"] if row.state == Difference.State.OPEN else []
 
     def advice(self, row: Difference) -> Advice:
+        if row.state == Difference.State.OPEN and is_left_alone(row):
+            return Advice(
+                sentence="Seen a moment ago, and left alone until it is known whether it can be undone: wait."
+            )
         if not _waits_for_person(row):
             return Advice()
         return Advice(sentence="Nothing here proves what is right: look it up at the provider.", helpful=("resolve",))
@@ -84,7 +88,9 @@ class DifferenceAdmin(OperatorAdmin):
 
 def _waits_for_person(row: Difference) -> bool:
     """As the repairs decide: none was proved, or all were asked for."""
-    return row.state == Difference.State.OPEN and (row.repairs >= REPAIRS_MAX or not row.repairs)
+    if row.state != Difference.State.OPEN or is_left_alone(row):
+        return False
+    return row.repairs >= REPAIRS_MAX or not row.repairs
 
 
 def _said(side: dict[str, Any] | None) -> str:

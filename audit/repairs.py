@@ -16,6 +16,7 @@ from uuid import UUID
 
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from orders import late_success
@@ -26,6 +27,7 @@ from shipping.events import CancellationDoubted, ShipmentDoubted
 
 from .books import book
 from .comparison import Difference
+from .conf import reconciliation
 from .models import Difference as Kept
 
 # After so many the difference waits for a person: something keeps the books apart.
@@ -43,6 +45,15 @@ def is_due(row: Kept, *, wait: timedelta) -> bool:
     if row.kind == Kind.THEIRS_ONLY:
         due &= Q(first_seen_at__lte=Now() - wait)
     return Kept.objects.filter(due, pk=row.pk, repairs__lt=REPAIRS_MAX).exists()
+
+
+def is_left_alone(row: Kept) -> bool:
+    """Whether this is an orphan that is too young for a repair, or has not met a tick since it no longer is."""
+    of = book(row.object)
+    wait = of.settled_time(at_rest=False) + timedelta(seconds=reconciliation().interval_seconds)
+    return (
+        row.kind == Kind.THEIRS_ONLY and bool(of.step) and not row.repairs and timezone.now() - row.first_seen_at < wait
+    )
 
 
 def ask(difference: Difference) -> Kept.Repair:

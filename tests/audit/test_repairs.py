@@ -20,6 +20,7 @@ from sagas.models import Saga
 from shipping.models import Cancellation, Shipment
 from tests.support.drive import deliver, drive
 from tests.support.shop import money, outcome, parcel, saga_of, step, steps
+from tests.support.staff import root
 
 pytestmark = pytest.mark.django_db
 
@@ -168,7 +169,14 @@ class TestClaim:
         tick()
         assert (kept(), Payment.objects.count()) == ([("charge", "theirs_only", "open", "")], 0)
 
-        Difference.objects.update(first_seen_at=timezone.now() - timedelta(minutes=2))
+        page = root().get(f"/admin/audit/difference/{Difference.objects.get().pk}/change/").content.decode()
+        assert ("left alone" in page, "waits for a person" in page, "Nothing here proves" in page) == (
+            True,
+            False,
+            False,
+        )
+
+        Difference.objects.update(first_seen_at=timezone.now() - timedelta(minutes=3))
         tick()
         assert Payment.objects.get().status in {"late", "refunded"}
 
