@@ -9,8 +9,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 APPS = (
-    "orders", "sagas", "inventory", "payments", "shipping", "notifications", "outbox", "idempotency", "providers", "audit",
-)  # fmt: skip
+    *("orders", "sagas", "inventory", "payments", "shipping", "notifications"),
+    *("outbox", "idempotency", "providers", "audit"),
+)
 DEPLOYED = ("orders_project", *APPS)
 OURS = (*DEPLOYED, "local", "deploy", "tests")
 

@@ -18,8 +18,9 @@ class Pages(ProviderClient):
     """Answers with these pages, one after the other, and with the last one for ever."""
 
     def __init__(self, *pages: dict[str, Any]) -> None:
-        super().__init__(provider="payments", **PLACE)
-        self.pages, self.asked = list(pages), []
+        super().__init__(provider="payments", base_url=PLACE["base_url"], api_key=PLACE["api_key"])
+        self.pages = list(pages)
+        self.asked: list[dict[str, Any]] = []
 
     def request(self, method: str, path: str, **given: Any) -> dict[str, Any]:
         self.asked.append(given["params"])
