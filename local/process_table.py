@@ -12,7 +12,7 @@ from local.folder import PROJECT_DIR
 WORKER_PROCESSES = 2
 # Two for each remote destination: a run that claims, and one before it that still awaits its answers. With fewer, slow
 # providers could take them all, and the others' rings would wait.
-REMOTE_WORKER_THREADS = 20
+REMOTE_WORKER_THREADS = 28
 
 _MANAGE = (sys.executable, str(PROJECT_DIR / "manage.py"))
 _CELERY = (sys.executable, "-m", "celery", "-A", "orders_project")

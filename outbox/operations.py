@@ -152,14 +152,22 @@ def bury_spent() -> int:
     inside = {destination.name: destination for destination in routing.all_inside()}
     names = [*inside, *(destination.name for destination in routing.all_outside())]
     messages = claim.claim_spent(names)
-    errors = dict(OutboxMessage.objects.filter(key__in=[m.key for m in messages]).values_list("key", "last_error"))
+    ends = {
+        key: _reason(attempts, error, is_silent=claimed_at is not None)
+        for key, attempts, error, claimed_at in OutboxMessage.objects.filter(
+            key__in=[message.key for message in messages]
+        ).values_list("key", "attempts", "last_error", "claimed_at")
+    }
     for message in messages:
-        failure.bury(inside.get(message.destination), [message], error=_silence(message.attempts, errors[message.key]))
+        failure.bury(inside.get(message.destination), [message], error=ends.get(message.key, ""))
     return len(messages)
 
 
-def _silence(attempts: int, last_error: str) -> str:
-    """Why a spent message is dead. An error on record is of an earlier attempt, or of a batch that it was part of."""
+def _reason(attempts: int, last_error: str, *, is_silent: bool) -> str:
+    """Why a spent message is dead. Whoever gives a message back says so in `claimed_at`; where nobody did, an error on
+    record is of an earlier attempt, or of a batch that it was part of."""
+    if not is_silent:
+        return last_error or f"{attempts} attempts, and none of them told why it failed"
     if not last_error:
         return f"{attempts} attempts ended without an answer: the process died or hung each time"
     last = f"the last of {attempts} attempts ended without an answer: its process died or hung"

@@ -219,13 +219,22 @@ class TestBurySpent:
     def test_f9_the_reason_is_the_silence_and_not_the_error_of_a_batch_it_was_part_of(self):
         """F9: dead with its reason."""
         tell("killer")
-        OutboxMessage.objects.update(attempts=10, last_error="MemoryError")
+        an_hour_ago = timezone.now() - timedelta(hours=1)
+        OutboxMessage.objects.update(attempts=10, last_error="MemoryError", claimed_at=an_hour_ago)
 
         assert operations.bury_spent() == 1
 
         assert row("killer").last_error == (
             "the last of 10 attempts ended without an answer: its process died or hung; an earlier one: MemoryError"
         )
+
+    def test_the_reason_of_one_that_was_given_back_is_what_it_was_given_back_with(self):
+        tell("a")
+        OutboxMessage.objects.update(attempts=10, last_error="cut", claimed_at=None)
+
+        assert operations.bury_spent() == 1
+
+        assert row("a").last_error == "cut"
 
     def test_a_last_attempt_under_way_is_left_in_peace(self):
         tell("a")

@@ -79,11 +79,9 @@ def stage() -> Iterator[Stage]:
             connect=lambda: database.Seam(world, settings_dict),
             connect_world=lambda: database.connect_world(settings_dict),
         )
-        restore_turns = turns_of_processes(world)
         try:
             yield threads
         finally:
-            restore_turns()
             threads.close()
 
 
@@ -114,6 +112,7 @@ def simulated(seed: int, threads: Stage) -> Iterator[World]:
     ]
     for change in patches:
         change.__enter__()
+    restore_turns = turns_of_processes(world)
     logging.disable(logging.CRITICAL)
     backend.forget()
     database.show(0.0)
@@ -122,6 +121,7 @@ def simulated(seed: int, threads: Stage) -> Iterator[World]:
     finally:
         new.close()
         logging.disable(logging.NOTSET)
+        restore_turns()
         for change in reversed(patches):
             change.__exit__(None, None, None)
         backend.forget()
