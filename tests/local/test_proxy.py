@@ -180,8 +180,10 @@ class TestFaults:
         port = server.server_address[1]
         server.shutdown()
         server.server_close()
-        with Proxy("127.0.0.1", port) as proxy, dial(proxy) as client:
-            assert is_cut(client)
+        with Proxy("127.0.0.1", port) as proxy:
+            # Cut so soon that the client may not even see itself connected.
+            with contextlib.suppress(ConnectionResetError), dial(proxy) as client:
+                assert is_cut(client)
             assert proxy.landed.servers_unreachable == 1
 
 
