@@ -30,7 +30,7 @@ test: .installed  ## Run the tests on a Postgres and a Valkey of their own (with
 	@exec $(VENV)/python -m pytest -n 2 --dist loadgroup tests $(ARGS)
 
 .PHONY: proof
-proof: .installed  ## Prove the promises on real processes: crashes, faults, a drill, simulation, fuzz (within 20 minutes)
+proof: .installed  ## Prove the promises on real processes: crashes, faults, a drill, simulation, fuzz (budget: 20 minutes)
 	@exec $(VENV)/python -m local.proof $(ARGS)
 
 .PHONY: nightly

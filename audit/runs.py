@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import structlog
+from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 
 from . import findings
@@ -31,8 +32,9 @@ WINDOW_MESSAGES_MIN = 1_000
 WINDOW_GROWTH = 1.25
 # After so long no window begins, so that the process that ticks does its other work too.
 RUN_MAX_SECONDS = 5.0
-# The run's last statement has ended by then: below the worker's soft time limit (system_checks.py).
+# The run's last statement has ended by then, and by this share of the worker's soft time limit.
 RUN_ENDS_SECONDS = 9.0
+RUN_ENDS_SHARE = 0.75
 STATEMENT_TIMEOUT_SECONDS = 8
 # Keys are made before their transaction commits, by hosts whose clocks differ: the last of them come again.
 OVERLAP = timedelta(minutes=10)
@@ -63,7 +65,7 @@ def run(last: AuditRun | None, *, now: datetime) -> None:
     carried = [UUID(order_id) for order_id in last.carried] if last else []
     size = min(last.window_messages, WINDOW_MESSAGES) if last else WINDOW_MESSAGES
     while True:
-        ends_at = began + RUN_ENDS_SECONDS
+        ends_at = began + run_ends_seconds()
         try:
             until = _window_end(since, size=size, now=now, ends_at=ends_at)
             report = audit_scope(_scope(since, until, carried, ends_at), with_ledgers=False)
@@ -80,6 +82,11 @@ def run(last: AuditRun | None, *, now: datetime) -> None:
         if report.unsettled_left_out or until >= now or time.monotonic() - began > RUN_MAX_SECONDS:
             return None
         since = until - WINDOW_OVERLAP
+
+
+def run_ends_seconds() -> float:
+    """How long a run may take before its last statement has ended."""
+    return min(RUN_ENDS_SECONDS, RUN_ENDS_SHARE * settings.CELERY_TASK_SOFT_TIME_LIMIT)
 
 
 def keep_whole(report: Report) -> None:

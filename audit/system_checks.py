@@ -1,7 +1,6 @@
 """System checks: what the audit and the reconciliation take for granted about their settings.
 
-Guarantee: a process whose settings are misspelt, or would judge what is not settled, does not start; a run of the
-frequent audit ends before its worker is cut off.
+Guarantee: a process whose settings are misspelt, or would judge what is not settled, does not start.
 """
 
 from collections.abc import Iterator
@@ -13,7 +12,6 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
 from .conf import AuditConf, ReconciliationConf, conf, reconciliation
-from .runs import RUN_ENDS_SECONDS
 
 # Among those that web processes and workers ask before they start.
 TAG = "orders_project"
@@ -33,7 +31,6 @@ def check_audit(app_configs: object, **_: Any) -> list[CheckMessage]:
         *_at_least("AUDIT['ROWS_MAX']", audit.rows_max, 1),
         *_at_least("RECONCILIATION['SETTLED_SECONDS']", books.settled_seconds, 0),
         *_at_least("RECONCILIATION['INTERVAL_SECONDS']", books.interval_seconds, INTERVAL_SECONDS_MIN),
-        *_run_ends_in_time(),
     ]
 
 
@@ -50,10 +47,3 @@ def _at_least(name: str, value: float, least: float) -> Iterator[CheckMessage]:
     # `not >=` refuses NaN too.
     if not value >= least:
         yield Error(f"{name} must be at least {least:g}, not {value:g}.", id="audit.E002")
-
-
-def _run_ends_in_time() -> Iterator[CheckMessage]:
-    # 0 and less is refused with the other limits of workers (orders_project.E010).
-    if 0 < settings.CELERY_TASK_SOFT_TIME_LIMIT <= RUN_ENDS_SECONDS:
-        text = f"CELERY_TASK_SOFT_TIME_LIMIT must be above {RUN_ENDS_SECONDS:g} s."
-        yield Error(text, hint="A run of the frequent audit takes so long, and keeps its result then.", id="audit.E003")

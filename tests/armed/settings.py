@@ -18,8 +18,6 @@ INSTALLED_APPS = [*SERVICE_APPS, "tests.armed"]
 
 CELERY_TASK_SOFT_TIME_LIMIT = max(1, int(SERVICE_OUTBOX["CLAIM_SECONDS"]) - 2)
 CELERY_TASK_TIME_LIMIT = CELERY_TASK_SOFT_TIME_LIMIT + 1
-# A run of the frequent audit may take longer than that. Over the few rows of a crash point it takes a moment.
-SILENCED_SYSTEM_CHECKS = ["audit.E003"]
 
 _DEADLINE_SECONDS = SERVICE_PROVIDER_DEFAULTS["TOTAL_DEADLINE_SECONDS"]
 _LIMITS = {

@@ -74,7 +74,7 @@ def test_a_run_that_ended_for_lack_of_time_goes_on_at_once(history, monkeypatch)
 def test_windows_leave_no_order_out(history, monkeypatch):
     """Whatever the size of the windows, what is broken is found."""
     monkeypatch.setattr(runs, "WINDOW_MESSAGES", 5)
-    monkeypatch.setattr(runs, "RUN_ENDS_SECONDS", 600)
+    monkeypatch.setattr(runs, "run_ends_seconds", lambda: 600)
     monkeypatch.setattr(runs, "WINDOW_OVERLAP", timedelta(milliseconds=1))
     monkeypatch.setattr(runs, "RUN_MAX_SECONDS", 600)
     damage("DELETE FROM notifications_notification WHERE kind <> 'refunded'")

@@ -12,8 +12,6 @@ INSTALLED_APPS = [*SERVICE_APPS, "tests.failures.wild"]
 OUTBOX = SERVICE_OUTBOX | {"CLAIM_SECONDS": 5.0, "MAX_ATTEMPTS": 3, "BACKOFF_BASE_SECONDS": 0.2}
 CELERY_TASK_SOFT_TIME_LIMIT = 3
 CELERY_TASK_TIME_LIMIT = 4
-# A run of the frequent audit may take longer than that. Over the few rows of a test it takes a moment.
-SILENCED_SYSTEM_CHECKS = ["audit.E003"]
 DATABASE_STATEMENT_TIMEOUT_SECONDS = 4
 DATABASE_IDLE_IN_TRANSACTION_TIMEOUT_SECONDS = 4
 SERVICE_DATABASES["default"]["OPTIONS"]["options"] = (
