@@ -24,6 +24,7 @@ logger = structlog.get_logger("orders_project.access")
 
 REQUEST_ID_HEADER = "X-Request-ID"
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+_LENGTH = re.compile(r"[0-9]+")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 # Forms of people; Django's own DATA_UPLOAD_MAX_MEMORY_SIZE bounds them.
 _FORM_PATHS = ("/admin/",)
@@ -61,7 +62,12 @@ def _refusal(request: HttpRequest) -> Problem | None:
     length = request.META.get("CONTENT_LENGTH") or ""
     if not length and request.META.get("HTTP_TRANSFER_ENCODING"):
         return Problem("length-required")
-    if request.path.startswith(_FORM_PATHS) or not length.isdecimal():
+    if not length:
+        return None
+    # RFC 9110, 8.6: digits only. Most servers refuse the rest themselves; Django would fail where it reads the body.
+    if not _LENGTH.fullmatch(length):
+        return Problem("malformed-request", detail="Content-Length is not a number of bytes.")
+    if request.path.startswith(_FORM_PATHS):
         return None
     if len(length) > 18 or int(length) > settings.REQUEST_BODY_MAX_BYTES:
         return Problem("body-too-large", detail=f"The body is larger than {settings.REQUEST_BODY_MAX_BYTES} bytes.")

@@ -75,6 +75,17 @@ def test_a_refused_request_is_measured_and_logged_too(access_log):
     assert [entry["status"] for entry in access_log if entry["event"] == "request"] == [413]
 
 
+@pytest.mark.parametrize("length", ["*", "-1", "+1", "1_0", "0x10", "\u0663", " 5", "1e3"])
+@pytest.mark.parametrize("path", ["/webhooks/payments", "/orders", "/admin/login/", "/api/auth-token/"])
+@pytest.mark.urls("orders_project.urls")
+def test_a_length_that_is_no_number_is_a_problem_on_every_route(client, path, length):
+    answer = client.post(path, b"{}", content_type="application/json", CONTENT_LENGTH=length)
+
+    assert answer.status_code == 400
+    assert answer.json()["type"] == "/problems/malformed-request"
+    assert "Content-Length" in answer.json()["detail"]
+
+
 def test_an_admin_form_may_be_larger_than_an_api_body(client):
     refused = client.post("/admin/login/", {"username": "x" * 70_000})
     assert refused.status_code == 200
