@@ -61,6 +61,12 @@ BROKER ?= redis
 drill: .installed  ## Kill, wipe, cut and freeze the service under orders, and audit what is left (SEED=1 BROKER=redis|amqp)
 	@exec $(VENV)/python -m local.drill --seed $(SEED) --broker $(BROKER) $(ARGS)
 
+# `make bench BENCH=p1`, or BENCH="p1 p5"; all of P1–P9 without.
+BENCH ?=
+.PHONY: bench
+bench: .installed  ## Measure P1–P9 side by side with their peers (BENCH=p1 for one; some 30 minutes for all)
+	@exec $(VENV)/python -m benchmarks $(BENCH)
+
 .PHONY: reset
 reset:  ## Forget the local databases, passwords, ports and logs
 	@if [ -x $(VENV)/python ]; then exec $(VENV)/python -m local.reset; else rm -rf .local; fi

@@ -7,7 +7,7 @@ uses the same data folder and fresh databases.
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,7 +27,9 @@ CHECKPOINTS_FAR_APART = ("ALTER SYSTEM SET checkpoint_timeout = '30min'", "ALTER
 # by itself at COMMIT.
 STATEMENTS = """
 SELECT /* bench-own */ coalesce(sum(calls), 0)::bigint FROM pg_stat_statements s JOIN pg_database d ON d.oid = s.dbid
-WHERE d.datname = current_database() AND query NOT LIKE '%bench-own%' AND query NOT LIKE '%FROM ONLY%FOR KEY SHARE%'
+WHERE d.datname = current_database()
+  AND query NOT LIKE '%%bench-own%%' AND query NOT LIKE '%%FROM ONLY%%FOR KEY SHARE%%'
+  AND (%(like)s::text[] IS NULL OR query LIKE ANY(%(like)s))
 """
 TOP_STATEMENTS = """
 SELECT /* bench-own */ calls, rows, round(total_exec_time::numeric), round(mean_exec_time::numeric, 2),
@@ -131,8 +133,9 @@ def settle(connection: psycopg.Connection[Any]) -> None:
     connection.execute("SELECT pg_stat_statements_reset()")
 
 
-def round_trips(connection: psycopg.Connection[Any]) -> int:
-    row = connection.execute(STATEMENTS).fetchone()
+def round_trips(connection: psycopg.Connection[Any], *, like: Sequence[str] | None = None) -> int:
+    """Since the last reset; `like` counts only statements of these patterns."""
+    row = connection.execute(STATEMENTS, {"like": None if like is None else list(like)}).fetchone()
     return int(row[0]) if row else 0
 
 
