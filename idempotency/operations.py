@@ -11,12 +11,14 @@ from django.db import connection
 
 DEFAULT_BATCH_SIZE = 1_000
 
-# Index idempotency_keys_by_expiry. A row that a new use is taking over is locked, and left alone.
+# Index idempotency_keys_by_expiry. A row that a new use is taking over is locked, and left alone. Materialized, as a
+# planner that joins row by row would ask a sub-select anew for each, and so pass the limit.
 PURGE = """
-DELETE FROM idempotency_idempotencykey WHERE id IN (
+WITH expired AS MATERIALIZED (
     SELECT id FROM idempotency_idempotencykey WHERE expires_at <= statement_timestamp() - %(older_than)s
     ORDER BY expires_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 )
+DELETE FROM idempotency_idempotencykey WHERE id IN (SELECT id FROM expired)
 """
 COUNT = "SELECT count(*) FROM idempotency_idempotencykey WHERE expires_at <= statement_timestamp() - %(older_than)s"
 

@@ -141,11 +141,14 @@ FROM waiting WHERE m.key = waiting.key
 """
 
 # Never a row that is unfinished (I4, I14); a UUIDv7 key is older than its end, so the primary key bounds the scan.
+# Materialized, as a planner that joins row by row would ask a sub-select anew for each, and so pass the limit.
 PURGE = """
-DELETE FROM outbox_outboxmessage WHERE key IN (
+WITH ended AS MATERIALIZED (
     SELECT key FROM outbox_outboxmessage
     WHERE key < %(oldest_kept_key)s AND state IN ('done', 'skipped') AND finished_at < %(ended_before)s
-    ORDER BY key LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+    ORDER BY key LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+)
+DELETE FROM outbox_outboxmessage WHERE key IN (SELECT key FROM ended)
 """
 
 # What waited behind these heads waits no longer; a scheduled row keeps its own time.

@@ -109,3 +109,12 @@ def test_a_purge_leaves_alone_what_a_new_use_is_taking_over():
         done.set()
         thread.join()
     assert keys() == {"alive", "old"}
+
+
+def test_a_batch_keeps_to_its_limit_however_postgres_joins():
+    """A nested loop asks a sub-select anew for every row."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        for kind in ("hashjoin", "mergejoin", "hashagg", "sort", "material"):
+            cursor.execute(f"SET LOCAL enable_{kind} = off")
+
+        assert operations._purge_batch(timedelta(0), 2) == 2
