@@ -2,53 +2,45 @@
 
 All three update the same kind of rows on the same durable Postgres, with two worker processes each. A round is: new
 rows, everything enqueued in one go, the clock until the last one is complete, then a check that every row was touched
-exactly once by every step. Rounds alternate; what idles meanwhile polls twice a second (ours) or is not running (DBOS).
+exactly once by every step. Rounds alternate. Then the open loop: sagas arrive one commit at a time at half our rate.
 """
 
 import argparse
-import json
-import os
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import mean, median
+from typing import Any
 
 import psycopg
 
-from benchmarks.figures import ratio, spread
-from benchmarks.place import OURS, Place, cpu_seconds, place, print_statements, round_trips, settle, wal_position
-from local.folder import PROJECT_DIR
-from local.program import Program
+from benchmarks import open_loop, peers, program
+from benchmarks.criterion import Criterion, Limit, Rounds, judge
+from benchmarks.place import (
+    OURS,
+    Place,
+    cpu_seconds,
+    mean_batch,
+    place,
+    print_statements,
+    round_trips,
+    settle,
+    wal_position,
+)
+from benchmarks.report import Report
+from benchmarks.sides import DBOS, Chain, Dbos, Ours, Side, check_rows, make_tables, new_rows
+from benchmarks.wall import fewest_statements
 
-DBOS = "bench_dbos"
-STEPS = (1, 2, 3, 4)
 POLL_SECONDS = 0.02
 ROUND_MAX_SECONDS = 300
 WARM_UP = 200
-# Of our own destinations' messages: rows per call of the statement that finishes a batch.
-BATCH = "SELECT /* bench-own */ sum(rows)::float / sum(calls) FROM pg_stat_statements WHERE query ILIKE %s"
-FINISH = "%UPDATE outbox_outboxmessage m SET state =%finished_at = statement_timestamp()%"
-
-
-class Side(Protocol):
-    """One way to run the four steps. `start` returns when the enqueuing began, by the wall clock."""
-
-    name: str
-    database: str
-    left: str
-
-    def start(self, rows: Sequence[str]) -> float: ...
-    def running(self) -> Any: ...
-    def workers(self) -> list[int]: ...
+PEERS = {"dbos": ("DBOS 3.4, two processes", 10.0), "chain": ("bare Celery chain", 5.0)}
+BATCHES = (1, 10, 50, 200)
 
 
 @dataclass
 class Measured:
-    """What one round took, and cost in Postgres."""
+    """What one round took, and cost in Postgres, per saga."""
 
     per_second: float
     enqueue_share: float
@@ -59,6 +51,10 @@ class Measured:
     worker_cpu_ms: float
     postgres_cpu_ms: float
 
+    @property
+    def cpu_ms(self) -> float:
+        return self.worker_cpu_ms + self.postgres_cpu_ms
+
     def line(self) -> str:
         batch = f", batch {self.batch:.1f}" if self.batch else ""
         return (
@@ -66,142 +62,6 @@ class Measured:
             f"{self.round_trips:.1f} round trips, {self.wal_bytes / 1000:.1f} kB of WAL, "
             f"{self.worker_cpu_ms:.2f} + {self.postgres_cpu_ms:.2f} ms of CPU (workers + Postgres){batch}"
         )
-
-
-@dataclass
-class Ours:
-    here: Place
-    name: str = "ours"
-    database: str = OURS
-    left: str = "SELECT /* bench-own */ count(*) FROM sagas_saga WHERE status = 'running'"
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        yield
-
-    def workers(self) -> list[int]:
-        return [program.pid for program in self.here.stack.programs.values() if program.pid]
-
-    def start(self, rows: Sequence[str]) -> float:
-        from uuid import UUID
-
-        from django.db import transaction
-
-        from benchmarks.sagas import FOUR_STEPS
-        from sagas import lifecycle
-
-        began = time.time()
-        with transaction.atomic():
-            lifecycle.start(FOUR_STEPS, [(UUID(row), {}) for row in rows])
-        return began
-
-
-@dataclass
-class Chain:
-    here: Place
-    name: str = "chain"
-    database: str = OURS
-    left: str = "SELECT /* bench-own */ count(*) FROM bench_step_4 WHERE touched = 0"
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        yield
-
-    def workers(self) -> list[int]:
-        return [program.pid for program in self.here.stack.programs.values() if program.pid]
-
-    def start(self, rows: Sequence[str]) -> float:
-        from benchmarks import tasks
-
-        began = time.time()
-        for row in rows:
-            tasks.start(row)
-        return began
-
-
-@dataclass
-class Dbos:
-    """Two worker processes and one that enqueues, in DBOS's own environment, alive for their own rounds only."""
-
-    here: Place
-    python: str
-    name: str = "dbos"
-    database: str = DBOS
-    left: str = "SELECT /* bench-own */ count(*) FROM dbos.workflow_status WHERE status <> 'SUCCESS'"
-    _enqueuer: subprocess.Popen[str] | None = None
-    _workers: list[int] = field(default_factory=list)
-    _environment: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self._environment = {**os.environ, "BENCH_DBOS_URL": self.here.postgres.url(DBOS)}
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        self._workers.clear()
-        with ExitStack() as ending:
-            for number in ("1", "2"):
-                self._start_worker(number, ending)
-            self._enqueuer = subprocess.Popen(
-                self._command("enqueue"),
-                env=self._environment,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            ending.callback(self._enqueuer.kill)
-            yield
-
-    def start(self, rows: Sequence[str]) -> float:
-        assert self._enqueuer
-        assert self._enqueuer.stdin
-        assert self._enqueuer.stdout
-        print(len(rows), file=self._enqueuer.stdin, flush=True)
-        return float(json.loads(self._enqueuer.stdout.readline())["began"])
-
-    def workers(self) -> list[int]:
-        return self._workers
-
-    def _command(self, *arguments: str) -> list[str]:
-        return [self.python, str(PROJECT_DIR / "benchmarks" / "dbos_side.py"), *arguments]
-
-    def _start_worker(self, number: str, ending: ExitStack) -> None:
-        log = self.here.folder.path / "logs" / f"dbos-{number}.log"
-        log.parent.mkdir(exist_ok=True)
-        log.write_text("")
-        worker = Program(
-            name=f"dbos-{number}", command=self._command("worker", number), log=log, environment=self._environment
-        )
-        worker.start()
-        self._workers.append(worker.pid or 0)
-        ending.callback(worker.kill)
-        deadline = time.monotonic() + 60
-        while "ready" not in worker.said():
-            if not worker.is_running or time.monotonic() > deadline:
-                raise SystemExit(f"The DBOS worker did not start: {worker.said()[-1000:]}")
-            time.sleep(0.1)
-
-
-def make_tables(connection: psycopg.Connection[Any]) -> None:
-    for number in STEPS:
-        connection.execute(
-            f"CREATE TABLE IF NOT EXISTS bench_step_{number} (id uuid PRIMARY KEY, touched int NOT NULL DEFAULT 0)"
-        )
-
-
-def new_rows(connection: psycopg.Connection[Any], count: int) -> list[str]:
-    """Fresh rows in all four tables; their ids."""
-    connection.execute("TRUNCATE bench_step_1, bench_step_2, bench_step_3, bench_step_4")
-    connection.execute("INSERT INTO bench_step_1 (id) SELECT gen_random_uuid() FROM generate_series(1, %s)", [count])
-    for number in STEPS[1:]:
-        connection.execute(f"INSERT INTO bench_step_{number} (id) SELECT id FROM bench_step_1")
-    return [str(row[0]) for row in connection.execute("SELECT id FROM bench_step_1")]
-
-
-def check_rows(connection: psycopg.Connection[Any], side: str) -> None:
-    for number in STEPS:
-        wrong = connection.execute(f"SELECT count(*) FROM bench_step_{number} WHERE touched <> 1").fetchone()
-        if wrong != (0,):
-            raise SystemExit(f"{side}: {wrong} rows of step {number} were not touched exactly once.")
 
 
 def one_round(side: Side, connection: psycopg.Connection[Any], count: int, *, postgres: int) -> Measured:
@@ -217,13 +77,12 @@ def one_round(side: Side, connection: psycopg.Connection[Any], count: int, *, po
         time.sleep(POLL_SECONDS)
     seconds = time.time() - began
     check_rows(connection, side.name)
-    batch = connection.execute(BATCH, [FINISH]).fetchone()
     return Measured(
         per_second=count / seconds,
         enqueue_share=(enqueued - began) / seconds,
         round_trips=(round_trips(connection) - trips) / count,
         wal_bytes=(wal_position(connection) - wal) / count,
-        batch=batch[0] if batch else None,
+        batch=mean_batch(connection),
         worker_cpu_ms=(cpu_seconds(side.workers()) - cpu) * 1000 / count,
         postgres_cpu_ms=(cpu_seconds([postgres]) - postgres_cpu) * 1000 / count,
     )
@@ -246,28 +105,39 @@ def compare(sides: Sequence[Side], here: Place, options: argparse.Namespace) -> 
     return measured
 
 
-def report(measured: dict[str, list[Measured]]) -> None:
-    rates = {name: [one.per_second for one in found] for name, found in measured.items()}
-    print("\nP1  medians of rounds (lowest–highest)")
-    for name, found in rates.items():
-        print(f"  {name:6} {spread(found)} sagas/s")
-    for name in rates.keys() - {"ours"} if "ours" in rates else ():
-        print(f"  ours : {name} = {ratio(rates['ours'], rates[name])} by the clock")
-        ours, theirs = ([one.worker_cpu_ms + one.postgres_cpu_ms for one in measured[side]] for side in ("ours", name))
-        print(f"  {name} : ours = {ratio(theirs, ours)} in milliseconds of CPU per saga")
+def batch_series(here: Place, options: argparse.Namespace) -> list[dict[str, float]]:
+    """Our rate when a claim takes at most so many messages."""
+    points: list[dict[str, float]] = []
+    with here.connect() as connection:
+        for batch in BATCHES:
+            here.stack.stop("worker")
+            size = {"OUTBOX_CLAIM_BATCH_SIZE": str(batch), "OUTBOX_CLAIM_BATCH_MAX_SIZE": str(batch)}
+            here.stack.start("worker", environment=size)
+            here.stack.wait_until_ready("worker")
+            one_round(Ours(here), connection, WARM_UP, postgres=here.postgres_pid())
+            count = min(options.count, 40 * batch + 200)
+            found = one_round(Ours(here), connection, count, postgres=here.postgres_pid())
+            points.append({"batch": batch, "per_second": round(found.per_second)})
+            print(f"  at most {batch:3} a claim: {found.line()}", flush=True)
+    return points
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.p1", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--count", type=int, default=2_000, help="sagas per round")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--sides", default="ours,dbos,chain")
-    parser.add_argument("--dbos-python", default=str(PROJECT_DIR / ".local" / "bench-dbos" / "bin" / "python"))
-    parser.add_argument("--statements", action="store_true", help="print our most expensive SQL statements")
-    options = parser.parse_args()
+def criteria_of(measured: dict[str, list[Measured]], limit: Limit) -> list[Criterion]:
+    ours = [one.per_second for one in measured["ours"]]
+    return [
+        judge(
+            f"ours : {peer}",
+            Rounds(unit="sagas/s", ours=ours, theirs=[one.per_second for one in measured[side]], peer=peer),
+            at_least=bound,
+            limit=limit,
+        )
+        for side, (peer, bound) in PEERS.items()
+        if side in measured
+    ]
+
+
+def measure(options: argparse.Namespace) -> Report:
     wanted = options.sides.split(",")
-    if "dbos" in wanted and not Path(options.dbos_python).exists():
-        sys.exit(f"{options.dbos_python} is not there: see benchmarks/README.md for DBOS's environment.")
     with place() as here:
         here.fresh_database(DBOS)
         for name in (OURS, DBOS):
@@ -277,8 +147,42 @@ def main() -> None:
         here.stack.start("relay", "worker")
         here.stack.wait_until_ready("relay", "worker")
         print(f"  worker's process id: {here.stack.programs['worker'].pid} (its children do the work)", flush=True)
-        all_sides: list[Side] = [Ours(here), Dbos(here, options.dbos_python), Chain(here)]
-        report(compare([side for side in all_sides if side.name in wanted], here, options))
+        all_sides: list[Side] = [Ours(here), Chain(here)]
+        if "dbos" in wanted:
+            all_sides.append(Dbos(here, peers.python()))
+        measured = compare([side for side in all_sides if side.name in wanted], here, options)
+        limit = fewest_statements(here)
+        criteria = criteria_of(measured, limit)
+        series = {}
+        if not options.only_rounds:
+            rate = median(one.per_second for one in measured["ours"]) / 2
+            criteria += open_loop.measure(here, rate=rate, seconds=options.open_seconds)
+            series = {"saga_by_batch": batch_series(here, options)}
+    return Report(
+        target="p1",
+        title="Four local steps per saga, enqueue to all done",
+        criteria=criteria,
+        versions={"dbos": "3.4.0"},
+        series=series,
+        notes=[note(name, found) for name, found in measured.items()],
+    )
+
+
+def note(name: str, found: Sequence[Measured]) -> str:
+    return (
+        f"{name}: {mean(one.cpu_ms for one in found):.2f} ms of CPU, {found[-1].round_trips:.1f} round trips and "
+        f"{found[-1].wal_bytes / 1000:.1f} kB of WAL per saga"
+    )
+
+
+def main() -> None:
+    parser = program.parser(__doc__, "p1", rounds=5)
+    parser.add_argument("--count", type=int, default=2_000, help="sagas per round")
+    parser.add_argument("--sides", default="ours,dbos,chain")
+    parser.add_argument("--open-seconds", type=int, default=60, help="of the open loop")
+    parser.add_argument("--only-rounds", action="store_true", help="neither the open loop nor the series of batches")
+    parser.add_argument("--statements", action="store_true", help="print our most expensive SQL statements")
+    program.run(measure, parser.parse_args())
 
 
 if __name__ == "__main__":

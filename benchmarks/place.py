@@ -38,6 +38,10 @@ FROM pg_stat_statements s JOIN pg_database d ON d.oid = s.dbid
 WHERE d.datname = current_database() AND query NOT LIKE '%%bench-own%%' ORDER BY total_exec_time DESC LIMIT %s
 """
 
+# Of our own destinations' messages: rows per call of the statement that finishes a batch.
+BATCH = "SELECT /* bench-own */ sum(rows)::float / sum(calls) FROM pg_stat_statements WHERE query ILIKE %s"
+FINISH = "%UPDATE outbox_outboxmessage m SET state =%finished_at = statement_timestamp()%"
+
 
 @dataclass
 class Place:
@@ -69,7 +73,11 @@ class Place:
             "LOG_LEVEL": "WARNING",
             "PROMETHEUS_MULTIPROC_DIR": str(metrics),
             "ORDERS_LOCAL_DIR": str(self.folder.path),
-        } | {name: os.environ[name] for name in ("OUTBOX_CLAIM_BATCH_SIZE",) if name in os.environ}
+        } | {
+            name: os.environ[name]
+            for name in ("OUTBOX_CLAIM_BATCH_SIZE", "OUTBOX_CLAIM_BATCH_MAX_SIZE")
+            if name in os.environ
+        }
 
     def manage(self, *arguments: str) -> None:
         subprocess.run(
@@ -137,6 +145,12 @@ def round_trips(connection: psycopg.Connection[Any], *, like: Sequence[str] | No
     """Since the last reset; `like` counts only statements of these patterns."""
     row = connection.execute(STATEMENTS, {"like": None if like is None else list(like)}).fetchone()
     return int(row[0]) if row else 0
+
+
+def mean_batch(connection: psycopg.Connection[Any]) -> float | None:
+    """How many messages a batch of our own destinations had, since the last reset."""
+    row = connection.execute(BATCH, [FINISH]).fetchone()
+    return row[0] if row else None
 
 
 def wal_position(connection: psycopg.Connection[Any]) -> int:

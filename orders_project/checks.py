@@ -68,7 +68,8 @@ def check_bounds(app_configs: object, **_: Any) -> list[CheckMessage]:
     outbox = outbox_conf()
     return [
         *_within("OUTBOX['RELAY_BATCH_SIZE']", outbox.relay_batch_size, BATCH_MAX),
-        *_within("OUTBOX['CLAIM_BATCH_SIZE']", outbox.claim_batch_size, BATCH_MAX),
+        *_within("OUTBOX['CLAIM_BATCH_MAX_SIZE']", outbox.claim_batch_max_size, BATCH_MAX),
+        *_within("OUTBOX['CLAIM_BATCH_SIZE']", outbox.claim_batch_size, outbox.claim_batch_max_size),
         *_within("OUTBOX['POLL_INTERVAL_MS']", outbox.poll_interval_ms, 60_000),
         *_within("OUTBOX['MAX_ATTEMPTS']", outbox.max_attempts, 100),
         *_within("SAGAS['STEP_MAX_ATTEMPTS']", sagas_conf().step_max_attempts, 100),

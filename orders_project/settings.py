@@ -200,6 +200,8 @@ OUTBOX = {
     "POLL_INTERVAL_MS": env.int("OUTBOX_POLL_INTERVAL_MS", 500),
     "RELAY_BATCH_SIZE": env.int("OUTBOX_RELAY_BATCH_SIZE", 100),
     "CLAIM_BATCH_SIZE": env.int("OUTBOX_CLAIM_BATCH_SIZE", 50),
+    # Under a backlog a claim grows up to this size, and shrinks again with it.
+    "CLAIM_BATCH_MAX_SIZE": env.int("OUTBOX_CLAIM_BATCH_MAX_SIZE", 200),
     "CLAIM_SECONDS": env.float("OUTBOX_CLAIM_SECONDS", 15.0),
     "REMOTE_CLAIM_SECONDS": env.float("OUTBOX_REMOTE_CLAIM_SECONDS", 30.0),
     "MAX_ATTEMPTS": env.int("OUTBOX_MAX_ATTEMPTS", 10),

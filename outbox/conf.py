@@ -11,7 +11,9 @@ from django.conf import settings
 class OutboxConf:
     poll_interval_ms: int = 500
     relay_batch_size: int = 100
+    # A claim takes the first number, and up to the second while there is a backlog.
     claim_batch_size: int = 50
+    claim_batch_max_size: int = 200
     claim_seconds: float = 15.0
     remote_claim_seconds: float = 30.0
     max_attempts: int = 10

@@ -12,9 +12,8 @@ from collections.abc import Callable, Sequence
 import structlog
 from django.db import transaction
 
-from . import bell, context, failure, inbox, routing, telemetry, wakeup
+from . import batch_size, bell, context, failure, inbox, routing, telemetry, wakeup
 from .claim import claim
-from .conf import conf
 from .envelope import Message
 from .models import OutboxMessage
 from .querysets import PutBack
@@ -63,7 +62,9 @@ def local(effect: Effect) -> routing.Run:
     """The run of a destination whose effect only touches Postgres: one claim, one transaction."""
 
     def run(destination: Inside) -> int:
-        messages = claim(destination, conf().claim_batch_size)
+        size = batch_size.next_for(destination.name)
+        messages = claim(destination, size)
+        batch_size.learn(destination.name, asked=size, claimed=len(messages))
         if messages:
             handle(destination, messages, effect)
         return len(messages)

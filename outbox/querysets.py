@@ -141,7 +141,7 @@ FROM waiting WHERE m.key = waiting.key
 """
 
 # Never a row that is unfinished (I4, I14); a UUIDv7 key is older than its end, so the primary key bounds the scan.
-# Materialized, as a planner that joins row by row would ask a sub-select anew for each, and so pass the limit.
+# Materialized: joined row by row, a sub-select would be asked anew for each, and so pass the limit.
 PURGE = """
 WITH ended AS MATERIALIZED (
     SELECT key FROM outbox_outboxmessage
@@ -247,14 +247,8 @@ class OutboxMessageQuerySet(models.QuerySet):
     def purge_batch(self, *, ended_before: datetime, limit: int) -> int:
         """Deletes up to `limit` done or skipped rows that ended before then; returns how many (I14)."""
         with connection.cursor() as cursor:
-            cursor.execute(
-                PURGE,
-                {
-                    "oldest_kept_key": first_key_of(ended_before),
-                    "ended_before": ended_before,
-                    "limit": limit,
-                },
-            )
+            oldest_kept_key = first_key_of(ended_before)
+            cursor.execute(PURGE, {"oldest_kept_key": oldest_kept_key, "ended_before": ended_before, "limit": limit})
             return cursor.rowcount
 
 

@@ -40,6 +40,8 @@ class Case:
     error: str = ""
     ended: bool = False
     touched: set[str] = field(default_factory=set)
+    # False: only the step that the message is about was read, enough to go on forward (journal.recall).
+    knows_all_steps: bool = True
 
     def run(self) -> StepRun:
         data = self.definition.upcast(self.saga.data, self.saga.data_version)
@@ -52,6 +54,11 @@ class Case:
             attempt=self.row.undo_attempts if self.undo else self.row.attempts,
             refusals=self.row.undo_refusals if self.undo else 0,
         )
+
+    @property
+    def all_steps(self) -> dict[str, SagaStep]:
+        assert self.knows_all_steps, f"saga {self.saga.pk} may turn, and its other steps were not read"
+        return self.steps
 
     @property
     def is_spent(self) -> bool:
@@ -91,8 +98,8 @@ class Case:
 
     @property
     def pivot_passed(self) -> bool:
-        pivots = [step.name for step in self.definition.steps if step.pivot]
-        return any(name in self.steps and self.steps[name].status == SagaStep.Status.DONE for name in pivots)
+        pivots = {step.name for step in self.definition.steps if step.pivot}
+        return any(row.status == SagaStep.Status.DONE for name, row in self.all_steps.items() if name in pivots)
 
 
 def begin(case: Case) -> None:
@@ -140,7 +147,7 @@ def next_undo(case: Case) -> Step | None:
     """The last step that was done and whose compensation has not ended in any way."""
     ended = {SagaStep.UndoStatus.DONE, SagaStep.UndoStatus.FAILED, SagaStep.UndoStatus.SKIPPED}
     for step in reversed(case.definition.steps):
-        row = case.steps.get(step.name)
+        row = case.all_steps.get(step.name)
         if row and row.status == SagaStep.Status.DONE and step.compensation and row.undo_status not in ended:
             return step
     return None
@@ -244,7 +251,7 @@ def attend(case: Case) -> None:
 
 
 def _end_backward(case: Case) -> None:
-    failed = [row for row in case.steps.values() if row.undo_status == SagaStep.UndoStatus.FAILED]
+    failed = [row for row in case.all_steps.values() if row.undo_status == SagaStep.UndoStatus.FAILED]
     if failed:
         # Where a person's verbs apply: the first of them in the order of compensation.
         case.saga.current_step = max(failed, key=lambda row: row.position).name

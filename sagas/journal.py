@@ -5,17 +5,16 @@ UPDATE that must touch every row it was computed for (S12). Locks are taken in i
 is written at all; the caller's transaction decides that.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from django.db import connection, models, transaction
 from django.db.models.functions import Now
-from psycopg.types.json import Jsonb
 
 from outbox import operations as outbox
 from outbox.envelope import Message
+from outbox.json_rows import as_json, recordset
 from outbox.publisher import Command, publish_commands
 
 from . import telemetry
@@ -28,13 +27,22 @@ from .models import Saga, SagaStep
 # A saga that takes a step between our two reads, this many times in a row, is asked to wait.
 LOCK_TRIES = 5
 
-SAVE_SAGAS = """
+SAGA_COLUMNS = {
+    "id": "uuid",
+    "expected": "uuid",
+    "status": "text",
+    "direction": "text",
+    "current_step": "text",
+    "reason": "text",
+    "waiting_for": "uuid",
+    "last_error": "text",
+    "ended_at": "timestamptz",
+}
+SAVE_SAGAS = f"""
 UPDATE sagas_saga s
 SET status = new.status, direction = new.direction, current_step = new.current_step, reason = new.reason,
     waiting_for = new.waiting_for, last_error = new.last_error, ended_at = new.ended_at
-FROM unnest(%s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::uuid[], %s::text[],
-            %s::timestamptz[])
-  AS new(id, expected, status, direction, current_step, reason, waiting_for, last_error, ended_at)
+FROM {recordset(SAGA_COLUMNS)}
 WHERE s.id = new.id AND s.waiting_for IS NOT DISTINCT FROM new.expected
 """
 
@@ -61,7 +69,7 @@ STEP_COLUMNS = {
 _UPDATED = [column for column in STEP_COLUMNS if column not in {"saga_id", "name", "position"}]
 SAVE_STEPS = f"""
 INSERT INTO sagas_sagastep ({", ".join(STEP_COLUMNS)})
-SELECT * FROM unnest({", ".join(f"%s::{kind}[]" for kind in STEP_COLUMNS.values())})
+SELECT {", ".join(STEP_COLUMNS)} FROM {recordset(STEP_COLUMNS)}
 ON CONFLICT (saga_id, name) DO UPDATE SET {", ".join(f"{column} = excluded.{column}" for column in _UPDATED)}
 """
 
@@ -79,22 +87,36 @@ def hold(saga_ids: Sequence[UUID]) -> None:
 
 
 def load(messages: Sequence[Message], *, step: str, undo: bool) -> list[Case]:
-    """Locks the messages' sagas and returns a case for each that still waits for its message."""
+    """Locks the messages' sagas and returns a case for each that still waits for its message.
+
+    A saga on its way forward comes with the step it takes alone: `recall` the others of one that may turn.
+    """
     by_saga = {message.aggregate_id: message for message in messages}
     cases = []
     for saga, now in _locked(list(by_saga)):
         message = by_saga[saga.pk]
         if saga.waiting_for == message.message_id and saga.status == Saga.Status.RUNNING:
             cases.append(_case(saga, step=step, undo=undo, now=now, message=message))
-    _add_steps(cases)
+    turning = [case for case in cases if undo or case.saga.cancel_requested_at is not None]
+    _add_steps(cases, SagaStep.objects.filter(saga_id__in=[case.saga.pk for case in cases], name=step))
+    recall(turning)
     return cases
+
+
+def recall(cases: Sequence[Case]) -> None:
+    """Reads the steps that these sagas have taken: whoever turns must know what there is to undo."""
+    unread = [case for case in cases if not case.knows_all_steps]
+    if unread:
+        _add_steps(unread, SagaStep.objects.filter(saga_id__in=[case.saga.pk for case in unread]))
+    for case in unread:
+        case.knows_all_steps = True
 
 
 def load_for_verb(saga_id: UUID, *, step: str | None = None) -> Case | None:
     """One saga under its lock, at its current step (or another), for an operator's verb or the sweep."""
     for saga, now in _locked([saga_id]):
         case = _case(saga, step=step or saga.current_step, undo=saga.goes_backward, now=now, message=None)
-        _add_steps([case])
+        recall([case])
         return case
     return None
 
@@ -188,13 +210,15 @@ def _case(saga: Saga, *, step: str, undo: bool, now: datetime, message: Message 
         undo=undo,
         now=now,
         message=message,
+        knows_all_steps=False,
     )
 
 
-def _add_steps(cases: Sequence[Case]) -> None:
+def _add_steps(cases: Sequence[Case], rows: Iterable[SagaStep]) -> None:
+    """A row that is known already may have been changed since, and stays."""
     by_saga = {case.saga.pk: case for case in cases}
-    for row in SagaStep.objects.filter(saga_id__in=by_saga):
-        by_saga[row.saga_id].steps[row.name] = row
+    for row in rows:
+        by_saga[row.saga_id].steps.setdefault(row.name, row)
     for case in cases:
         case.row = case.steps.setdefault(case.step.name, case.row)
 
@@ -206,31 +230,29 @@ def _new_row(saga: Saga, definition: Definition, step: str) -> SagaStep:
 def _save_steps(rows: Sequence[SagaStep]) -> None:
     if not rows:
         return
-    columns: list[Any] = [
-        [Jsonb(getattr(row, name)) if kind == "jsonb" else getattr(row, name) for row in rows]
-        for name, kind in STEP_COLUMNS.items()
-    ]
     with connection.cursor() as cursor:
-        cursor.execute(SAVE_STEPS, columns)
+        cursor.execute(SAVE_STEPS, [as_json([{name: getattr(row, name) for name in STEP_COLUMNS} for row in rows])])
 
 
 def _save_sagas(cases: Sequence[Case], expected: Sequence[UUID | None]) -> None:
-    sagas = [case.saga for case in cases]
-    columns: list[Any] = [
-        [saga.pk for saga in sagas],
-        list(expected),
-        [saga.status for saga in sagas],
-        [saga.direction for saga in sagas],
-        [saga.current_step for saga in sagas],
-        [saga.reason for saga in sagas],
-        [saga.waiting_for for saga in sagas],
-        [saga.last_error for saga in sagas],
-        [saga.ended_at for saga in sagas],
+    rows = [
+        {
+            "id": saga.pk,
+            "expected": waited_for,
+            "status": saga.status,
+            "direction": saga.direction,
+            "current_step": saga.current_step,
+            "reason": saga.reason,
+            "waiting_for": saga.waiting_for,
+            "last_error": saga.last_error,
+            "ended_at": saga.ended_at,
+        }
+        for saga, waited_for in zip((case.saga for case in cases), expected, strict=True)
     ]
     with connection.cursor() as cursor:
-        cursor.execute(SAVE_SAGAS, columns)
-        if cursor.rowcount != len(sagas):
-            raise StaleSaga(f"{len(sagas) - cursor.rowcount} of {len(sagas)} sagas moved on meanwhile.")
+        cursor.execute(SAVE_SAGAS, [as_json(rows)])
+        if cursor.rowcount != len(rows):
+            raise StaleSaga(f"{len(rows) - cursor.rowcount} of {len(rows)} sagas moved on meanwhile.")
 
 
 def _tell_owners(cases: Sequence[Case]) -> None:

@@ -12,11 +12,12 @@ from typing import Any
 from uuid import UUID
 
 import uuid_utils.compat as uuid_utils
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from outbox import operations as outbox
+from outbox.json_rows import as_json, recordset
 from outbox.publisher import Command, publish_commands
 
 from . import journal
@@ -24,6 +25,22 @@ from .conf import conf
 from .decisions import Case
 from .definition import STEP_DUE, Definition, latest
 from .models import Saga, SagaStep
+
+COLUMNS = {
+    "id": "uuid",
+    "name": "text",
+    "version": "smallint",
+    "subject_id": "uuid",
+    "current_step": "text",
+    "data": "jsonb",
+    "data_version": "smallint",
+    "waiting_for": "uuid",
+}
+START = f"""
+INSERT INTO sagas_saga ({", ".join(COLUMNS)}, status, direction, reason, last_error, deadline_at)
+SELECT {", ".join(COLUMNS)}, 'running', 'forward', '', '', statement_timestamp() + make_interval(secs => %s)
+FROM {recordset(COLUMNS)}
+"""
 
 ENDED = [Saga.Status.COMPLETED, Saga.Status.COMPENSATED]
 
@@ -44,12 +61,7 @@ def start(name: str, subjects: Sequence[tuple[UUID, Mapping[str, Any]]]) -> int:
     )
     new = [(subject_id, data) for subject_id, data in subjects if subject_id not in known]
     commands = [_first_command(definition, subject_id) for subject_id, _ in new]
-    Saga.objects.bulk_create(
-        [
-            _new_saga(definition, subject_id, data, command)
-            for (subject_id, data), command in zip(new, commands, strict=True)
-        ]
-    )
+    _insert([_new_saga(definition, data, command) for (_, data), command in zip(new, commands, strict=True)])
     publish_commands(commands)
     return len(new)
 
@@ -120,15 +132,20 @@ def _first_command(definition: Definition, subject_id: UUID) -> Command:
     )
 
 
-def _new_saga(definition: Definition, subject_id: UUID, data: Mapping[str, Any], command: Command) -> Saga:
-    return Saga(
-        id=command.aggregate_id,
-        name=definition.name,
-        version=definition.version,
-        subject_id=subject_id,
-        current_step=definition.steps[0].name,
-        data=dict(data),
-        data_version=definition.data_version,
-        waiting_for=command.message_id,
-        deadline_at=journal.deadline(),
-    )
+def _new_saga(definition: Definition, data: Mapping[str, Any], command: Command) -> dict[str, Any]:
+    return {
+        "id": command.aggregate_id,
+        "name": definition.name,
+        "version": definition.version,
+        "subject_id": command.correlation_id,
+        "current_step": definition.steps[0].name,
+        "data": data,
+        "data_version": definition.data_version,
+        "waiting_for": command.message_id,
+    }
+
+
+def _insert(sagas: Sequence[Mapping[str, Any]]) -> None:
+    if sagas:
+        with connection.cursor() as cursor:
+            cursor.execute(START, [conf().deadline_hours * 3_600, as_json(sagas)])

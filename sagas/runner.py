@@ -7,7 +7,7 @@ answered is written as a fact even by a runner whose claim was taken over; only 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -42,6 +42,12 @@ class StepWork:
     def load(self, messages: Sequence[Message]) -> list[Case]:
         return journal.load(messages, step=self.step.name, undo=self.undo)
 
+    def decide(self, outcomes: Sequence[tuple[Case, Outcome]], *, provider_down: Collection[UUID] = ()) -> None:
+        """Applies an outcome to each case; `provider_down` are the sagas whose provider as a whole is in trouble."""
+        journal.recall([case for case, outcome in outcomes if not isinstance(outcome, Done | Unknown)])
+        for case, outcome in outcomes:
+            decisions.decide(case, outcome, provider_down=case.saga.pk in provider_down)
+
     def save(self, cases: Sequence[Case]) -> None:
         """Writes decisions; messages of sagas that try again go back to where they were."""
         journal.save(cases)
@@ -60,8 +66,7 @@ class LocalWork(StepWork):
         for case in runnable:
             decisions.begin(case)
         outcomes = self.action([case.run() for case in runnable]) if runnable else {}
-        for case in runnable:
-            decisions.decide(case, outcomes[case.saga.pk])
+        self.decide([(case, outcomes[case.saga.pk]) for case in runnable])
         self.save(cases)
 
 
@@ -105,6 +110,7 @@ class RemoteStepWork(StepWork):
             journal.hold([answer.message.aggregate_id for answer in answers])
         cases = {case.saga.pk: case for case in self.load([answer.message for answer in answers if answer.mine])}
         outcomes = self.action.record([(answer.intent, answer.result) for answer in answers])
+        expected: list[tuple[Case, Outcome]] = []
         unexpected: list[tuple[Answer, Outcome]] = []
         for answer, outcome in zip(answers, outcomes, strict=True):
             # A stale answer may stand beside the one that replaced it: of one saga, only the latter decides (I6).
@@ -112,7 +118,9 @@ class RemoteStepWork(StepWork):
             if case is None:
                 unexpected.append((answer, outcome))
             else:
-                decisions.decide(case, outcome, provider_down=answer.provider_down)
+                expected.append((case, outcome))
+        down = {answer.message.aggregate_id for answer in answers if answer.provider_down}
+        self.decide(expected, provider_down=down)
         self.save(list(cases.values()))
         if not self.undo:
             late.adopt(self.step.name, {answer.message.aggregate_id: outcome for answer, outcome in unexpected})
