@@ -5,8 +5,8 @@ adds up to the whole: what vacuum and the server's own processes write belongs t
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
@@ -80,10 +80,19 @@ class Count:
 class Span:
     """What happened since the last reset: by kind, and all WAL with its full-page images."""
 
-    kinds: dict[str, Count]
-    wal_bytes: int
-    image_bytes: int
-    others: Sequence[str]
+    kinds: Mapping[str, Count] = field(default_factory=dict)
+    wal_bytes: int = 0
+    image_bytes: int = 0
+    others: Sequence[str] = ()
+
+    def __add__(self, more: "Span") -> "Span":
+        names = [*self.kinds, *(kind for kind in more.kinds if kind not in self.kinds)]
+        return Span(
+            kinds={kind: self.kinds.get(kind, Count()) + more.kinds.get(kind, Count()) for kind in names},
+            wal_bytes=self.wal_bytes + more.wal_bytes,
+            image_bytes=self.image_bytes + more.image_bytes,
+            others=[*self.others, *more.others],
+        )
 
     @property
     def whole(self) -> Count:

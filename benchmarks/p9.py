@@ -161,8 +161,12 @@ def report(placed: Span, drained: list[Span], stages: dict[str, Span], orders: i
             ),
         ],
         tables={
-            "by_stage": [stage_row("intake (web)", placed, orders)]
-            + [stage_row(stage, span, orders) for stage, span in stages.items()],
+            "by_stage": [
+                stage_row("intake (web)", placed, orders),
+                *(stage_row(stage, span, orders) for stage, span in stages.items() if stage != "webhook"),
+                stage_row("after intake, in all", sum(full, Span()), orders),
+                stage_row("a provider's webhook, beside it", stages["webhook"], orders),
+            ],
             "by_statement": list(counts.by_kind(drained[-1], orders)),
         },
         notes=[f"the last round: {line(drained[-1], orders)}"] + [f"not classified: {text}" for text in sorted(others)],
@@ -172,7 +176,7 @@ def report(placed: Span, drained: list[Span], stages: dict[str, Span], orders: i
 def stage_row(stage: str, span: Span, orders: int) -> dict[str, Any]:
     images = round(span.image_bytes / orders / 1000, 2)
     whole = Count(calls=span.whole.calls, rows=span.whole.rows, wal_bytes=span.wal_bytes)
-    return {"stage": stage, **whole.per_order(orders), "of_it_page_images_kb": images}
+    return {"stage": stage, **whole.per_order(orders), "page_images_kb": images}
 
 
 def main() -> None:

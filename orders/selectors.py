@@ -52,11 +52,11 @@ def with_lines(orders: QuerySet[Order]) -> QuerySet[Order]:
     return orders.prefetch_related(Prefetch("lines", OrderLine.objects.order_by("id")))
 
 
-def to_fulfil(order_ids: Collection[UUID]) -> QuerySet[Order]:
-    """These orders, locked in id order; `wanted` holds the lines of each as [SKU, quantity]. One query."""
-    lines = OrderLine.objects.filter(order=OuterRef("pk")).order_by("id")
-    wanted = ArraySubquery(lines.values(line=JSONArray("sku", "quantity")).values_list("line", flat=True))
-    return Order.objects.select_for_update().filter(pk__in=order_ids).order_by("pk").annotate(wanted=wanted)
+def to_fulfil(order_ids: Collection[UUID]) -> list[tuple[Order, Sequence[tuple[str, int]]]]:
+    """These orders, locked in id order, each with its lines as SKU and quantity. One query."""
+    lines = OrderLine.objects.filter(order=OuterRef("pk")).order_by("id").annotate(line=JSONArray("sku", "quantity"))
+    orders = Order.objects.select_for_update().filter(pk__in=order_ids).order_by("pk")
+    return [(order, order.wanted) for order in orders.annotate(wanted=ArraySubquery(lines.values("line")))]
 
 
 def states(orders: Sequence[Order]) -> list[OrderState]:
