@@ -60,7 +60,7 @@ def write(rows: Mapping[UUID, Row], *, before: Mapping[UUID, str], table: str, c
     values = [[getattr(row, name) for row in changed] for name in columns]
     with connection.cursor() as cursor:
         cursor.execute(
-            _change(table, columns), [[row.pk for row in changed], [before[row.pk] for row in changed], *values]
+            _statement(table, columns), [[row.pk for row in changed], [before[row.pk] for row in changed], *values]
         )
         if cursor.rowcount != len(changed):
             raise RuntimeError(f"{cursor.rowcount} of {len(changed)} locked rows had the status they were locked with")
@@ -81,7 +81,7 @@ def _insertion(table: str, columns: Mapping[str, str]) -> str:
     """  # noqa: S608 - names of our own tables and columns, no values
 
 
-def _change(table: str, columns: Mapping[str, str]) -> str:
+def _statement(table: str, columns: Mapping[str, str]) -> str:
     return f"""
         UPDATE {table} AS t
         SET {", ".join(f"{name} = v.{name}" for name in columns)}, updated_at = statement_timestamp()
