@@ -13,8 +13,8 @@ from benchmarks import page
 from benchmarks.report import RESULTS
 from local.folder import PROJECT_DIR
 
-# With the minutes each may take on two quiet cores: 30 in all.
-TARGETS = {"p1": 6, "p2": 4, "p3": 3, "p4": 2, "p5": 3, "p6": 3, "p7": 3, "p8": 2, "p9": 1}
+# With the minutes each may take on two quiet cores: 30 in all. The last has no bar to reach.
+TARGETS = {"p1": 6, "p2": 4, "p3": 3, "p4": 2, "p5": 3, "p6": 3, "p7": 3, "p8": 2, "p9": 1, "latency": 1}
 
 
 def measure(target: str) -> bool:
@@ -29,11 +29,11 @@ def measure(target: str) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("targets", nargs="*", choices=[*TARGETS, []], metavar="p1 … p9")
+    parser.add_argument("targets", nargs="*", choices=[*TARGETS, []], metavar="p1 … p9, latency")
     wanted = parser.parse_args().targets or list(TARGETS)
     missed = [target for target in wanted if not measure(target)]
     page.write()
-    print(f"{len(wanted) - len(missed)} of {len(wanted)} targets met; {RESULTS.relative_to(PROJECT_DIR)}/*.json")
+    print(f"{len(wanted) - len(missed)} of {len(wanted)} measured and met; {RESULTS.relative_to(PROJECT_DIR)}/*.json")
     if missed:
         sys.exit(f"Not met: {', '.join(missed)}")
 

@@ -66,6 +66,12 @@ def closed_loop(requests: Requests, *, clients: int, seconds: float) -> Found:
     return Found(per_second=sum(counts) / (time.monotonic() - began), count=sum(counts))
 
 
+def send(requests: Requests, *, count: int) -> None:
+    """That many, one after the other, on one connection. Raises on anything but a 201."""
+    left = iter(range(count))
+    _drive(requests, lambda: next(left, None) is not None)
+
+
 def _drive(requests: Requests, goes_on: Callable[[], bool]) -> int:
     count = 0
     with socket.create_connection(("127.0.0.1", requests.port), timeout=30) as connection:

@@ -1,11 +1,11 @@
-"""The table of docs/performance.md, written from the kept results; a test compares the two.
+"""What docs/performance.md shows of the kept results, between its marks; a test compares the two.
 
 python -m benchmarks.page
 """
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +14,80 @@ from benchmarks.report import RESULTS, figure
 from local.folder import PROJECT_DIR
 
 PAGE = PROJECT_DIR / "docs" / "performance.md"
-BEGIN, END = "<!-- results: written by `make bench` -->", "<!-- results: end -->"
 HEAD = """| target | what | ours | theirs | ratio (lowest–highest) | must be | met | limit |
 | --- | --- | --- | --- | --- | --- | --- | --- |"""
+TITLES = {
+    "round_trips": "round trips",
+    "wal_kb": "WAL, kB",
+    "page_images_kb": "of it page images, kB",
+    "p50_ms": "p50, ms",
+    "p95_ms": "p95, ms",
+    "p99_ms": "p99, ms",
+    "max_ms": "longest, ms",
+}
+PICTURES = {
+    "saga-by-batch.svg": "Sagas per second against batch size",
+    "relay-by-batch.svg": "Messages per second to RabbitMQ against batch size",
+    "claim-by-size.svg": "Milliseconds of a claim against the number of delivered rows in the table",
+}
+NOTHING = "\nNot measured yet.\n"
 
 
 def write() -> None:
-    """Puts the kept results between the page's two marks, and draws the plots anew."""
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    after = rest.partition(END)[2]
-    PAGE.write_text(f"{before}{BEGIN}\n{table()}\n{END}{after}", encoding="utf-8")
+    """Draws the plots anew, and puts what was measured between the page's marks."""
     subprocess.run([peers.python(), str(Path(__file__).with_name("plots.py"))], check=True)
+    PAGE.write_text(render(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def render(text: str) -> str:
+    """The page with every part that is written by the benchmarks written anew."""
+    parts = {"results": table(), "counts": counts(), "latency": latency(), "pictures": pictures()}
+    for name, part in parts.items():
+        begin, end = f"<!-- {name}: written by `make bench` -->", f"<!-- {name}: end -->"
+        before, _, rest = text.partition(begin)
+        text = f"{before}{begin}\n{part}\n{end}{rest.partition(end)[2]}"
+    return text
 
 
 def table() -> str:
     """All kept results as Markdown: a row per criterion, then what they were measured with."""
-    kept = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("p*.json"))]
+    kept = [kept for path in sorted(RESULTS.glob("p*.json")) if (kept := _kept(path.stem))]
+    if not kept:
+        return NOTHING
     rows = [row for result in kept for row in _rows(result)]
     measured = [_measured(result) for result in kept]
     return "\n".join(["", HEAD, *rows, "", *measured, ""])
+
+
+def counts() -> str:
+    """What an order asks of Postgres: by stage, and by statement."""
+    kept = _kept("p9")
+    return "\n".join(_markdown(rows) for rows in kept["tables"].values()) if kept else NOTHING
+
+
+def latency() -> str:
+    """Where the time of one order goes."""
+    kept = _kept("latency")
+    return f"{_markdown(kept['tables']['by_stage'])}\n{_measured(kept)}\n" if kept else NOTHING
+
+
+def pictures() -> str:
+    """The plots that were drawn."""
+    drawn = {name: text for name, text in PICTURES.items() if (PAGE.parent / "images" / name).exists()}
+    return "\n".join(f"\n![{text}](images/{name})" for name, text in drawn.items()) + "\n" if drawn else NOTHING
+
+
+def _kept(target: str) -> dict[str, Any] | None:
+    path = RESULTS / f"{target}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def _markdown(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows of one shape as a table; figures to the right."""
+    first, *others = rows[0]
+    head = [first, *(TITLES.get(other, other) for other in others)]
+    lines = [head, ["---", *("---:" for _ in others)], *([str(row[name]) for name in rows[0]] for row in rows)]
+    return "\n".join(["", *(f"| {' | '.join(cells)} |" for cells in lines), ""])
 
 
 def _rows(result: dict[str, Any]) -> Iterator[str]:

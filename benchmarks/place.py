@@ -43,6 +43,16 @@ BATCH = "SELECT /* bench-own */ sum(rows)::float / sum(calls) FROM pg_stat_state
 FINISH = "%UPDATE outbox_outboxmessage m SET state =%finished_at = statement_timestamp()%"
 
 
+# Where an order's saga begins. Held back by hand: a breaker's pause would end after a few seconds by itself.
+START = "orders.start_fulfilment"
+HOLD_BACK = """
+INSERT /* bench-own */ INTO outbox_destination AS bell (name, slots, rings, pauses, pause_reason, paused_until)
+VALUES (%s, 1, 0, 0, 'a round is prepared', now() + interval '1 hour')
+ON CONFLICT (name) DO UPDATE SET paused_until = excluded.paused_until, pause_reason = excluded.pause_reason
+"""
+LET_GO = "UPDATE /* bench-own */ outbox_destination SET paused_until = NULL, pause_reason = '' WHERE name = %s"
+
+
 @dataclass
 class Place:
     """Servers and the environment that names them; `stack` starts the service's processes."""
@@ -139,6 +149,15 @@ def settle(connection: psycopg.Connection[Any]) -> None:
     connection.execute("VACUUM ANALYZE")
     connection.execute("CHECKPOINT")
     connection.execute("SELECT pg_stat_statements_reset()")
+
+
+def hold_back(connection: psycopg.Connection[Any], destination: str = START) -> None:
+    """Nobody begins with what is published for this destination, until `let_go`."""
+    connection.execute(HOLD_BACK, [destination])
+
+
+def let_go(connection: psycopg.Connection[Any], destination: str = START) -> None:
+    connection.execute(LET_GO, [destination])
 
 
 def round_trips(connection: psycopg.Connection[Any], *, like: Sequence[str] | None = None) -> int:

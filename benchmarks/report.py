@@ -2,7 +2,7 @@
 
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -41,6 +41,8 @@ class Report:
             limit = f"; limit {figure(one.limit.figure)} ({one.limit.what})" if one.limit else ""
             print(f"  {'met   ' if one.met else 'MISSED'}  {one.name}: {spread}, must be {one.must}")
             print(f"          {figure(one.ours)}{theirs} {one.unit}{limit}")
+        for name, rows in self.tables.items():
+            print_table(name, rows)
         for note in self.notes:
             print(f"  {note}")
 
@@ -60,6 +62,17 @@ class Report:
         RESULTS.mkdir(exist_ok=True)
         text = json.dumps(kept, indent=1, ensure_ascii=False) + "\n"
         (RESULTS / f"{self.target}.json").write_text(text, encoding="utf-8")
+
+
+def print_table(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Rows of one shape, the first column to the left."""
+    if not rows:
+        return
+    first, *others = rows[0]
+    wide = max(len(str(row[first])) for row in rows)
+    print(f"  {name.replace('_', ' '):{wide}}  {'  '.join(f'{other:>14}' for other in others)}")
+    for row in rows:
+        print(f"  {row[first]!s:{wide}}  {'  '.join(f'{row[other]!s:>14}' for other in others)}")
 
 
 def figure(value: float | None) -> str:

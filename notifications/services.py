@@ -14,10 +14,21 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from providers.backend import backend
+from providers.rows import insert
 
 from . import texts
 from .channels.base import Channel, Notice
 from .models import Notification
+
+COLUMNS = {
+    "order_id": "uuid",
+    "kind": "text",
+    "recipient_id": "bigint",
+    "status": "text",
+    "facts": "jsonb",
+    "error": "text",
+}
+Status = Notification.Status
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +48,9 @@ def note(requests: Sequence[NoticeRequest]) -> dict[tuple[UUID, str], Notice]:
         Notification(order_id=r.order_id, kind=r.kind, recipient_id=r.recipient_id, facts=dict(r.facts))
         for r in sorted(requests, key=lambda r: (r.order_id, r.kind))
     ]
-    Notification.objects.bulk_create(rows, ignore_conflicts=True)
-    pending = [row for row in _rows(requests) if row.status == Notification.Status.PENDING]
+    written = insert(rows, table="notifications_notification", columns=COLUMNS)
+    known = _known([row for row in rows if row.pk not in written])
+    pending = [row for row in rows if row.pk in written] + [row for row in known if row.status == Status.PENDING]
     addresses = _addresses({row.recipient_id for row in pending})
     refuse([(row.order_id, row.kind) for row in pending if not addresses.get(row.recipient_id)], error="no address")
     return {
@@ -56,24 +68,23 @@ def send(notice: Notice) -> None:
 
 def mark_sent(sent: Sequence[tuple[UUID, str]]) -> None:
     """Records that the channel accepted these."""
-    _pending(sent).update(status=Notification.Status.SENT, sent_at=Now(), error="")
+    _pending(sent).update(status=Status.SENT, sent_at=Now(), error="")
 
 
 def refuse(refused: Sequence[tuple[UUID, str]], *, error: str) -> None:
     """Records that there is nobody to tell."""
-    _pending(refused).update(status=Notification.Status.REFUSED, error=error[:1000])
+    _pending(refused).update(status=Status.REFUSED, error=error[:1000])
 
 
 def _pending(pairs: Sequence[tuple[UUID, str]]) -> QuerySet[Notification]:
     kinds = {kind for _, kind in pairs}
     orders = [order_id for order_id, _ in pairs]
-    return Notification.objects.filter(order_id__in=orders, kind__in=kinds, status=Notification.Status.PENDING)
+    return Notification.objects.filter(order_id__in=orders, kind__in=kinds, status=Status.PENDING)
 
 
-def _rows(requests: Sequence[NoticeRequest]) -> list[Notification]:
-    found = Notification.objects.filter(
-        order_id__in=[r.order_id for r in requests], kind__in={r.kind for r in requests}
-    )
+def _known(rows: Sequence[Notification]) -> list[Notification]:
+    """What stands in the table for the orders and kinds of these rows."""
+    found = Notification.objects.filter(order_id__in=[r.order_id for r in rows], kind__in={r.kind for r in rows})
     return list(found.order_by("order_id", "kind"))
 
 

@@ -17,6 +17,7 @@ from . import fulfilment, late_success, services
 from .events import OrderCreated
 from .models import Order
 from .sagas import CHARGE_PAYMENT, CREATE_SHIPMENT, FULFIL_ORDER
+from .selectors import to_fulfil
 
 
 @consumer("orders.start_fulfilment", event=OrderCreated)
@@ -24,11 +25,11 @@ def start_fulfilment(messages: Sequence[Message]) -> None:
     """Starts one saga per pending order. The orders are locked first, so that a cancel that found no saga, and one
     that is about to, see each other; an order that was cancelled before it began starts none."""
     order_ids = [UUID(message.payload["orderId"]) for message in messages]
-    orders = list(Order.objects.select_for_update().filter(pk__in=order_ids).order_by("pk").prefetch_related("lines"))
-    if missing := set(order_ids) - {order.pk for order in orders}:
+    orders = to_fulfil(order_ids)
+    if missing := set(order_ids) - {order.pk for order, _ in orders}:
         raise Hopeless(f"no such order: {', '.join(map(str, sorted(missing)))}")
-    pending = [order for order in orders if order.status == Order.Status.PENDING]
-    sagas.start(FULFIL_ORDER, [(order.pk, fulfilment.data_of(order)) for order in pending])
+    pending = [(order, wanted) for order, wanted in orders if order.status == Order.Status.PENDING]
+    sagas.start(FULFIL_ORDER, [(order.pk, fulfilment.data_of(order, wanted)) for order, wanted in pending])
 
 
 @consumer("orders.undo_late_charge", event=PaymentChargedLate)

@@ -29,10 +29,10 @@ from shipping.services import (
 from .models import Order
 
 
-def data_of(order: Order) -> dict[str, Any]:
-    """What the saga of this order starts with."""
+def data_of(order: Order, wanted: Sequence[tuple[str, int]]) -> dict[str, Any]:
+    """What the saga of this order starts with; `wanted` are its lines, as SKU and quantity."""
     return {
-        "lines": [[line.sku, line.quantity] for line in order.lines.all()],
+        "lines": [list(line) for line in wanted],
         "amount_minor": order.total_minor,
         "currency": order.currency,
         "payment_method": order.payment_method,

@@ -73,9 +73,9 @@ def _claim_charge(order: Order, key: str) -> UUID | None:
 
 
 def _claim_shipment(order: Order, key: str) -> UUID | None:
-    lines = fulfilment.lines(fulfilment.data_of(order))
+    request = shipping.ShipmentRequest(order_id=order.pk, saga_key=key, lines=_lines(order))
     try:
-        intents = shipping.note_shipments([shipping.ShipmentRequest(order_id=order.pk, saga_key=key, lines=lines)])
+        intents = shipping.note_shipments([request])
     except shipping_errors.ShippingError:
         return None
     shipping.forget_shipments(list(intents.values()))
@@ -92,4 +92,9 @@ def _ended(step: str, keys: Mapping[UUID, str]) -> Collection[tuple[Order, UUID]
 
 def _purged(order: Order, saga_id: UUID) -> late.Purged:
     reason = CANCELLED if order.status == Order.Status.CANCELLED else order.reason
-    return late.Purged(saga_id=saga_id, subject_id=order.pk, data=fulfilment.data_of(order), reason=reason)
+    data = fulfilment.data_of(order, _lines(order))
+    return late.Purged(saga_id=saga_id, subject_id=order.pk, data=data, reason=reason)
+
+
+def _lines(order: Order) -> list[tuple[str, int]]:
+    return [(line.sku, line.quantity) for line in order.lines.all()]

@@ -1,15 +1,17 @@
-"""Rows that keep what a provider said: moving a locked one along its table of transitions, and writing what changed.
+"""Rows that keep what a provider said: noting new ones, moving a locked one along its table of transitions, and writing
+what changed.
 
 Guarantees that a status changes only from what it was when the row was locked, and only to what the table allows: a
 fact never gives way to a lesser one. One statement, however many rows.
 Does not lock: the caller does, in key order.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 from uuid import UUID
 
 from django.db import connection
+from psycopg.types.json import Jsonb
 
 
 class Row(Protocol):
@@ -20,6 +22,19 @@ class Row(Protocol):
 
     @property
     def pk(self) -> Any: ...
+
+
+def insert(rows: Sequence[Any], *, table: str, columns: Mapping[str, str]) -> set[UUID]:
+    """Inserts `columns` (name and SQL type) of these rows, in this order; returns the ids of those that are new.
+
+    One that conflicts, with whichever constraint, is left out. A new one is locked, as every row is that one wrote.
+    """
+    if not rows:
+        return set()
+    values = [[_value(row, name, kind) for row in rows] for name, kind in columns.items()]
+    with connection.cursor() as cursor:
+        cursor.execute(_insertion(table, columns), [[row.pk for row in rows], *values])
+        return {id_ for (id_,) in cursor.fetchall()}
 
 
 def statuses(rows: Mapping[UUID, Row]) -> dict[UUID, str]:
@@ -49,6 +64,21 @@ def write(rows: Mapping[UUID, Row], *, before: Mapping[UUID, str], table: str, c
         )
         if cursor.rowcount != len(changed):
             raise RuntimeError(f"{cursor.rowcount} of {len(changed)} locked rows had the status they were locked with")
+
+
+def _value(row: Any, name: str, kind: str) -> Any:
+    value = getattr(row, name)
+    return Jsonb(value) if kind == "jsonb" else value
+
+
+def _insertion(table: str, columns: Mapping[str, str]) -> str:
+    names = ", ".join(["id", *columns])
+    arrays = ", ".join(f"%s::{kind}[]" for kind in ["uuid", *columns.values()])
+    return f"""
+        INSERT INTO {table} ({names})
+        SELECT {names} FROM unnest({arrays}) WITH ORDINALITY AS new ({names}, place) ORDER BY place
+        ON CONFLICT DO NOTHING RETURNING id
+    """  # noqa: S608 - names of our own tables and columns, no values
 
 
 def _statement(table: str, columns: Mapping[str, str]) -> str:

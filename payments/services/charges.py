@@ -17,7 +17,7 @@ from payments.exceptions import KeyReused, LivePaymentExists
 from payments.gateways.base import ChargeIntent, ChargeReceipt
 from payments.models import Payment, PaymentStatus
 from payments.services.provider import gateway
-from payments.services.rows import lock_payments, write_payments
+from payments.services.rows import insert_payments, lock_payments, write_payments
 from providers.backend import ask
 from providers.errors import Refused, Unavailable
 from providers.rows import move, statuses
@@ -37,13 +37,14 @@ class ChargeRequest:
 def note_charges(requests: Sequence[ChargeRequest]) -> dict[UUID, ChargeIntent]:
     """Writes down what will be asked for, before it is asked; returns the intents by order id.
 
-    In the caller's transaction. Noted again, a charge keeps its row.
+    In the caller's transaction, one statement for any number of new ones. Noted again, a charge keeps its row.
     Raises LivePaymentExists for a second live payment of an order, KeyReused for a key with another content.
     """
     fresh = [_new_payment(request) for request in requests]
     # Conflicts on the key are repeats. One on the order (I3) leaves no row under the key, which shows below.
-    Payment.objects.bulk_create(fresh, ignore_conflicts=True)
-    rows = _lock_by_key([request.saga_key for request in requests])
+    written = insert_payments(fresh)
+    rows = {row.provider_key: row for row in fresh if row.pk in written}
+    rows |= _lock_by_key([request.saga_key for request in requests if request.saga_key not in rows])
     for request in requests:
         _check_same(request, rows.get(request.saga_key))
     return {row.order_id: _intent(row) for row in rows.values()}

@@ -1,14 +1,27 @@
-"""Locking rows in key order, and writing what became of them (providers.rows): one statement each."""
+"""Noting new rows, locking rows in key order, and writing what became of them (providers.rows): one statement each."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
 from payments.models import Payment, Refund
-from providers.rows import write
+from providers.rows import insert, write
 
 # The cast cuts a reason that is longer than its column; whatever else is too long is an error.
 REFUND_COLUMNS = {"status": "text", "reason": "varchar(255)", "provider_reference": "text"}
 PAYMENT_COLUMNS = REFUND_COLUMNS | {"captured_minor": "bigint", "refunded_minor": "bigint", "sequence": "bigint"}
+
+NEW_PAYMENT_COLUMNS = {
+    "order_id": "uuid",
+    "provider_key": "text",
+    "payment_method": "text",
+    "amount_minor": "bigint",
+    "currency": "text",
+} | PAYMENT_COLUMNS
+
+
+def insert_payments(rows: Sequence[Payment]) -> set[UUID]:
+    """Writes new rows where neither their key nor their order stands in the way; returns the ids of those written."""
+    return insert(rows, table="payments_payment", columns=NEW_PAYMENT_COLUMNS)
 
 
 def lock_payments(ids: Collection[UUID]) -> dict[UUID, Payment]:

@@ -1,14 +1,21 @@
-"""Locking rows in key order, and writing what became of them (providers.rows): one statement each."""
+"""Noting new rows, locking rows in key order, and writing what became of them (providers.rows): one statement each."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
-from providers.rows import write
+from providers.rows import insert, write
 from shipping.models import Cancellation, Shipment
 
 # The cast cuts a reason that is longer than its column; whatever else is too long is an error.
 CANCELLATION_COLUMNS = {"status": "text", "reason": "varchar(255)", "provider_reference": "text"}
 SHIPMENT_COLUMNS = CANCELLATION_COLUMNS | {"tracking_number": "text", "sequence": "bigint"}
+
+NEW_SHIPMENT_COLUMNS = {"order_id": "uuid", "provider_key": "text", "lines": "jsonb"} | SHIPMENT_COLUMNS
+
+
+def insert_shipments(rows: Sequence[Shipment]) -> set[UUID]:
+    """Writes new rows where neither their key nor their order stands in the way; returns the ids of those written."""
+    return insert(rows, table="shipping_shipment", columns=NEW_SHIPMENT_COLUMNS)
 
 
 def lock_shipments(ids: Collection[UUID]) -> dict[UUID, Shipment]:

@@ -19,7 +19,7 @@ from shipping.events import ShipmentCreated, ShipmentCreatedLate, ShipmentRefuse
 from shipping.exceptions import KeyReused, LiveShipmentExists
 from shipping.models import Shipment, ShipmentStatus
 from shipping.services.provider import carrier
-from shipping.services.rows import lock_shipments, write_shipments
+from shipping.services.rows import insert_shipments, lock_shipments, write_shipments
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,13 +34,14 @@ class ShipmentRequest:
 def note_shipments(requests: Sequence[ShipmentRequest]) -> dict[UUID, ShipmentIntent]:
     """Writes down what will be asked for, before it is asked; returns the intents by order id.
 
-    In the caller's transaction. Noted again, a shipment keeps its row.
+    In the caller's transaction, one statement for any number of new ones. Noted again, a shipment keeps its row.
     Raises LiveShipmentExists for a second live shipment of an order, KeyReused for a key with another content.
     """
     fresh = [_new_shipment(request) for request in requests]
     # Conflicts on the key are repeats. One on the order leaves no row under the key, which shows below.
-    Shipment.objects.bulk_create(fresh, ignore_conflicts=True)
-    rows = _lock_by_key([request.saga_key for request in requests])
+    written = insert_shipments(fresh)
+    rows = {row.provider_key: row for row in fresh if row.pk in written}
+    rows |= _lock_by_key([request.saga_key for request in requests if request.saga_key not in rows])
     for request in requests:
         _check_same(request, rows.get(request.saga_key))
     return {row.order_id: _intent(row) for row in rows.values()}

@@ -144,17 +144,32 @@ def test_a_batch_of_a_hot_product_updates_its_row_once():
         services.reserve({order: [("HOT", 1)] for order in orders})
     updates = [query["sql"] for query in queries if "UPDATE inventory_stockitem" in query["sql"]]
     assert len(updates) == 1
-    assert len(queries) == 4  # lock, earlier answers, stock, reservations
+    assert len(queries) == 2  # the lock; earlier answers, stock and reservations
     assert stock("HOT") == (1_000, 50)
 
 
-def test_ending_a_batch_takes_three_statements():
+def test_a_batch_of_new_and_known_orders_serves_the_new_ones_only():
+    stocked("WIDGET", 5)
+    known, released, fresh, late = ids(4)
+    services.reserve({known: [("WIDGET", 2)], released: [("WIDGET", 1)]})
+    services.release([released])
+
+    answers = services.reserve({order: [("WIDGET", 2)] for order in (known, released, fresh, late)})
+
+    expected = {known: None, released: services.ALREADY_RELEASED, fresh: None, late: services.OUT_OF_STOCK}
+    assert answers == expected
+    assert stock("WIDGET") == (5, 4)
+    assert Reservation.objects.filter(order_id__in=[known, fresh], state="reserved").count() == 2
+    assert not Reservation.objects.filter(order_id=late).exists()
+
+
+def test_ending_a_batch_takes_one_statement():
     stocked("HOT", 1_000)
     orders = ids(50)
     services.reserve({order: [("HOT", 1)] for order in orders})
     with CaptureQueriesContext(connection) as queries:
         services.commit(orders)
-    assert len(queries) == 3
+    assert len(queries) == 1
     assert stock("HOT") == (950, 0)
 
 
@@ -240,3 +255,29 @@ def test_one_order_reserved_by_many_threads_is_reserved_once():
     assert answers == [{order: None}] * 8
     assert stock("WIDGET") == (100, 3)
     assert Reservation.objects.count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_orders_that_many_threads_end_at_once_end_once():
+    """I10: each thread waits for the stock, and then finds nothing left to end of what another has ended."""
+    stocked("WIDGET", 100)
+    stocked("GADGET", 100)
+    orders = ids(6)
+    services.reserve({order: [("WIDGET", 3), ("GADGET", 1)] for order in orders})
+    start = threading.Barrier(6)
+
+    def end(number: int) -> None:
+        start.wait()
+        try:
+            services.commit(orders[number:] + orders[: number // 2])
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=end, args=[number]) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert (stock("WIDGET"), stock("GADGET")) == ((82, 0), (94, 0))
+    assert set(Reservation.objects.values_list("state", flat=True)) == {"committed"}

@@ -8,6 +8,10 @@ from rest_framework.test import APIClient
 from outbox.models import OutboxMessage
 from tests.inventory.builders import stocked
 from tests.orders.builders import customer
+from tests.support.provider import provider
+from tests.support.shop import shop
+
+__all__ = ["ann", "bob", "catalogue", "provider", "published", "shop", "staff"]
 
 
 @pytest.fixture

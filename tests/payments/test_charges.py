@@ -156,7 +156,7 @@ def test_a_late_capture_can_be_written_beside_a_live_payment():
 def test_the_number_of_statements_does_not_grow_with_the_batch(count, django_assert_num_queries, published):
     requests = [request() for _ in range(count)]
     with transaction.atomic():
-        with django_assert_num_queries(2):
+        with django_assert_num_queries(1):
             intents = services.note_charges(requests)
         answers = [(intent, receipt(intent)) for intent in intents.values()]
         with django_assert_num_queries(3):

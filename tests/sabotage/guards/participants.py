@@ -14,7 +14,7 @@ BAD_ROWS = "tests/sabotage/test_bad_rows.py"
 TOO_MUCH = Edit(
     "inventory.services._serve", "if all(quantity <= left[sku] for sku, quantity in wanted.items()):", "if True:"
 )
-UNGUARDED = Edit("inventory.services.TAKE_STOCK", "AND stock.reserved + wanted.quantity <= stock.on_hand")
+UNGUARDED = Edit("inventory.services.RESERVE", "AND stock.reserved + wanted.quantity <= stock.on_hand")
 
 GUARDS = [
     Guard(
@@ -183,11 +183,7 @@ GUARDS = [
         guards="an order reserves a product once, however often it is asked",
         layers={
             CODE: [
-                Edit(
-                    "inventory.services._answered_before",
-                    "return {order_id: ALREADY_RELEASED if state == released else None for order_id, state in states}",
-                    "return {}",
-                )
+                Edit("inventory.services.RESERVE", "WHERE order_id = ANY(%(asked)s)", "WHERE false"),
             ],
             POSTGRES: [constraint("inventory_reservation", "one_reservation_per_order_and_sku")],
         },
@@ -210,7 +206,9 @@ GUARDS = [
         name="stock_is_given_back_once",
         promises="I10",
         guards="a reservation that ended is not released or committed again",
-        layers={CODE: [Edit("inventory.services.END_RESERVATIONS", "AND state = 'reserved' RETURNING", "RETURNING")]},
+        layers={
+            CODE: [Edit("inventory.services.END_RESERVATIONS", "AND state = 'reserved'\n    RETURNING", "RETURNING")]
+        },
         caught_by=[
             f"{STOCK}::test_release_gives_back_once",
             f"{STOCK}::test_commit_takes_from_the_shelf_once",
