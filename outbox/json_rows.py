@@ -6,7 +6,9 @@ column costs in the driver. Not guaranteed: that a value fits its column's type;
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 
 def recordset(columns: Mapping[str, str]) -> str:
@@ -18,6 +20,18 @@ def recordset(columns: Mapping[str, str]) -> str:
     return f"ROWS FROM (json_to_recordset(%s::json) AS ({typed})) WITH ORDINALITY AS new({', '.join(columns)}, place)"
 
 
-def as_json(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The parameter: UUIDs and times as text, which Postgres reads again; JSON columns as they are."""
-    return json.dumps(rows, default=str)
+def as_json(rows: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> str:
+    """The parameter: UUIDs and times as text, which Postgres reads again; JSON columns as they are.
+
+    Raises TypeError for a value that is none of these.
+    """
+    return json.dumps(rows, default=_text)
+
+
+def _text(value: object) -> str:
+    match value:
+        case UUID():
+            return value.hex
+        case datetime():
+            return value.isoformat()
+    raise TypeError(f"{type(value).__name__} is nothing that JSON or this project's columns hold: {value!r}")

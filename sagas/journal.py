@@ -7,6 +7,7 @@ is written at all; the caller's transaction decides that.
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db import connection, models, transaction
@@ -38,14 +39,6 @@ SAGA_COLUMNS = {
     "last_error": "text",
     "ended_at": "timestamptz",
 }
-SAVE_SAGAS = f"""
-UPDATE sagas_saga s
-SET status = new.status, direction = new.direction, current_step = new.current_step, reason = new.reason,
-    waiting_for = new.waiting_for, last_error = new.last_error, ended_at = new.ended_at
-FROM {recordset(SAGA_COLUMNS)}
-WHERE s.id = new.id AND s.waiting_for IS NOT DISTINCT FROM new.expected
-"""
-
 STEP_COLUMNS = {
     "saga_id": "uuid",
     "name": "text",
@@ -67,10 +60,18 @@ STEP_COLUMNS = {
     "undo_refusals": "smallint",
 }
 _UPDATED = [column for column in STEP_COLUMNS if column not in {"saga_id", "name", "position"}]
-SAVE_STEPS = f"""
-INSERT INTO sagas_sagastep ({", ".join(STEP_COLUMNS)})
-SELECT {", ".join(STEP_COLUMNS)} FROM {recordset(STEP_COLUMNS)}
-ON CONFLICT (saga_id, name) DO UPDATE SET {", ".join(f"{column} = excluded.{column}" for column in _UPDATED)}
+# One round trip for both. The count is of the sagas: S12, each must still wait for what it was loaded with.
+SAVE = f"""
+WITH steps AS (
+    INSERT INTO sagas_sagastep ({", ".join(STEP_COLUMNS)})
+    SELECT {", ".join(STEP_COLUMNS)} FROM {recordset(STEP_COLUMNS)}
+    ON CONFLICT (saga_id, name) DO UPDATE SET {", ".join(f"{column} = excluded.{column}" for column in _UPDATED)}
+)
+UPDATE sagas_saga s
+SET status = new.status, direction = new.direction, current_step = new.current_step, reason = new.reason,
+    waiting_for = new.waiting_for, last_error = new.last_error, ended_at = new.ended_at
+FROM {recordset(SAGA_COLUMNS)}
+WHERE s.id = new.id AND s.waiting_for IS NOT DISTINCT FROM new.expected
 """
 
 
@@ -163,8 +164,7 @@ def save(cases: Sequence[Case]) -> None:
     for case in cases:
         if case.saga.status != Saga.Status.RUNNING:
             case.saga.waiting_for = None
-    _save_steps([case.steps[name] for case in cases for name in sorted(case.touched)])
-    _save_sagas(cases, expected)
+    _save(cases, expected)
     publish_commands(commands)
     _tell_owners(cases)
     telemetry.observe(cases)
@@ -227,32 +227,31 @@ def _new_row(saga: Saga, definition: Definition, step: str) -> SagaStep:
     return SagaStep(saga_id=saga.pk, name=step, position=definition.position(step))
 
 
-def _save_steps(rows: Sequence[SagaStep]) -> None:
-    if not rows:
-        return
+def _save(cases: Sequence[Case], expected: Sequence[UUID | None]) -> None:
+    steps = [_step_values(case.steps[name]) for case in cases for name in sorted(case.touched)]
+    sagas = [_saga_values(case.saga, waited_for) for case, waited_for in zip(cases, expected, strict=True)]
     with connection.cursor() as cursor:
-        cursor.execute(SAVE_STEPS, [as_json([{name: getattr(row, name) for name in STEP_COLUMNS} for row in rows])])
+        cursor.execute(SAVE, [as_json(steps), as_json(sagas)])
+        if cursor.rowcount != len(sagas):
+            raise StaleSaga(f"{len(sagas) - cursor.rowcount} of {len(sagas)} sagas moved on meanwhile.")
 
 
-def _save_sagas(cases: Sequence[Case], expected: Sequence[UUID | None]) -> None:
-    rows = [
-        {
-            "id": saga.pk,
-            "expected": waited_for,
-            "status": saga.status,
-            "direction": saga.direction,
-            "current_step": saga.current_step,
-            "reason": saga.reason,
-            "waiting_for": saga.waiting_for,
-            "last_error": saga.last_error,
-            "ended_at": saga.ended_at,
-        }
-        for saga, waited_for in zip((case.saga for case in cases), expected, strict=True)
-    ]
-    with connection.cursor() as cursor:
-        cursor.execute(SAVE_SAGAS, [as_json(rows)])
-        if cursor.rowcount != len(rows):
-            raise StaleSaga(f"{len(rows) - cursor.rowcount} of {len(rows)} sagas moved on meanwhile.")
+def _step_values(row: SagaStep) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in STEP_COLUMNS}
+
+
+def _saga_values(saga: Saga, waited_for: UUID | None) -> dict[str, Any]:
+    return {
+        "id": saga.pk,
+        "expected": waited_for,
+        "status": saga.status,
+        "direction": saga.direction,
+        "current_step": saga.current_step,
+        "reason": saga.reason,
+        "waiting_for": saga.waiting_for,
+        "last_error": saga.last_error,
+        "ended_at": saga.ended_at,
+    }
 
 
 def _tell_owners(cases: Sequence[Case]) -> None:

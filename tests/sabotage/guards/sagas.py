@@ -25,7 +25,7 @@ GUARDS = [
         name="guarded_write_of_a_saga",
         promises="I6",
         guards="a saga that moved on since it was read is not overwritten",
-        layers={CODE: [Edit("sagas.journal.SAVE_SAGAS", "AND s.waiting_for IS NOT DISTINCT FROM new.expected")]},
+        layers={CODE: [Edit("sagas.journal.SAVE", "AND s.waiting_for IS NOT DISTINCT FROM new.expected")]},
         caught_by=[
             f"{RUNNERS}::TestGuards::test_s12_a_saga_that_moved_on_is_not_overwritten",
             f"{RUNNERS}::TestGuards::test_s12_one_stale_saga_undoes_the_whole_batchs_writes",
