@@ -19,10 +19,10 @@ ORDERS = 10
 # However many orders the batch has, up to OUTBOX_CLAIM_BATCH_SIZE (and the provider's call slots).
 ROUND_TRIPS = {
     START: 11,
-    step("reserve_stock"): 14,
-    step("charge_payment"): 26,
-    step("create_shipment"): 26,
-    step("confirm_order"): 14,
+    step("reserve_stock"): 13,
+    step("charge_payment"): 24,
+    step("create_shipment"): 24,
+    step("confirm_order"): 13,
     "notifications.order_confirmed": 16,
 }
 
