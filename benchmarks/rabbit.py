@@ -5,6 +5,7 @@ guaranteed: that the peer's messages were confirmed; it asks for none.
 """
 
 import json
+import os
 import subprocess
 import time
 from collections.abc import Iterator
@@ -87,9 +88,9 @@ class Peer:
         self._process = subprocess.Popen(
             [interpreter, str(Path(__file__).with_name("outbox_pattern_side.py"))],
             env={
+                **os.environ,
                 "BENCH_PEER_URL": here.postgres.url(PEER),
                 "BENCH_STOMP_PORT": str(stomp_port),
-                "PATH": "/usr/bin:/bin",
             },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
