@@ -9,6 +9,7 @@ import secrets
 import shutil
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,6 +38,9 @@ class RabbitMQ:
     """One node with its own name server, so that it meets no other node of the machine."""
 
     folder: Folder
+    # Lines of rabbitmq.conf, and plugins; a plugin that listens is told by its line where.
+    configuration: Sequence[str] = ()
+    plugins: Sequence[str] = ()
     port: int = 0
     programs: list[Program] = field(default_factory=list)
     _started_with: dict[str, str] = field(default_factory=dict, repr=False)
@@ -82,8 +86,9 @@ class RabbitMQ:
     def _environment(self) -> dict[str, str]:
         path = self.folder.path
         self._write_cookie()
-        (path / "rabbitmq-plugins").write_text("[].\n")
-        (path / "rabbitmq.conf").write_text("# Nothing of the system's configuration counts here.\n")
+        (path / "rabbitmq-plugins").write_text(f"[{','.join(self.plugins)}].\n")
+        lines = ["# Nothing of the system's configuration counts here.", *self.configuration]
+        (path / "rabbitmq.conf").write_text("\n".join(lines) + "\n")
         return {
             "HOME": str(path),
             "ERL_EPMD_PORT": str(ports.choose(self.folder, "epmd")),

@@ -24,6 +24,8 @@ from sagas.conf import conf as sagas_conf
 
 TAG = "orders_project"
 BATCH_MAX = 500
+# Between a batch's last confirm and the end of its claim the relay must be able to finish its rows.
+SEND_MARGIN_SECONDS = 5.0
 DEFAULT_SECRET_KEY = "insecure-development-key"  # noqa: S105 - the value that is refused
 _OTHER_POOLS = frozenset({"threads", "solo", "--pool=threads", "--pool=solo", "-Pthreads", "-Psolo"})
 _GROUPS: Mapping[str, type] = {"OUTBOX": OutboxConf, "SAGAS": SagasConf, "IDEMPOTENCY": IdempotencyConf}
@@ -53,6 +55,7 @@ def check_times(app_configs: object, **_: Any) -> list[CheckMessage]:
         *_below("DATABASE_STATEMENT_TIMEOUT_SECONDS", shortest_claim, error_id="E002"),
         *_below("DATABASE_LOCK_TIMEOUT_SECONDS", shortest_claim, error_id="E003"),
         *_below("DATABASE_IDLE_IN_TRANSACTION_TIMEOUT_SECONDS", shortest_claim, error_id="E004"),
+        *_below("RABBITMQ_SEND_SECONDS", conf.remote_claim_seconds - SEND_MARGIN_SECONDS, error_id="E011"),
         *_below("CELERY_TASK_SOFT_TIME_LIMIT", settings.CELERY_TASK_TIME_LIMIT, error_id="E010"),
         *_below("CELERY_TASK_TIME_LIMIT", conf.claim_seconds, error_id="E010"),
         *_retentions(conf),

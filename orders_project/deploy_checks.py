@@ -27,7 +27,8 @@ def check_secrets(app_configs: object, **_: Any) -> list[CheckMessage]:
 
 @register("orders_project", deploy=True)
 def check_connections(app_configs: object, **_: Any) -> list[CheckMessage]:
-    return [*_database(settings.DATABASES["default"]), *_broker("CELERY_BROKER_URL"), *_broker("THROTTLE_REDIS_URL")]
+    brokers = ("CELERY_BROKER_URL", "THROTTLE_REDIS_URL", "RABBITMQ_URL")
+    return [*_database(settings.DATABASES["default"]), *(message for name in brokers for message in _broker(name))]
 
 
 def _secrets() -> Mapping[str, str]:

@@ -219,11 +219,31 @@ OUTBOX = {
     },
     # Destinations outside: name -> transport, its options, and the event types it gets ("order.*" and "*" work).
     "DESTINATIONS": {},
+    # Queues that other services consume, with the event types bound to each; `manage.py topology` makes them.
+    "WORK_QUEUES": {
+        "inventory.order-created.q": ["order.created.*"],
+        "payment.order-created.q": ["order.created.*"],
+    },
 }
 if env.bool("OUTBOX_CONSOLE", False):
     OUTBOX["DESTINATIONS"]["console"] = {
         "BACKEND": "outbox.transports.console.ConsoleTransport",
         "TYPES": ["order.*", "payment.*", "shipment.*", "stock.*", "message.*"],
+    }
+# Events for other services. Not Celery's broker, though one server may be both.
+RABBITMQ_URL = env.str("RABBITMQ_URL", "")
+# One batch: connecting, publishing, all its confirms. Below the claim (orders_project.checks proves it).
+RABBITMQ_SEND_SECONDS = env.float("RABBITMQ_SEND_SECONDS", 10.0)
+if RABBITMQ_URL:
+    OUTBOX["DESTINATIONS"]["rabbitmq"] = {
+        "BACKEND": "outbox.transports.rabbitmq.RabbitMQTransport",
+        # Only what some queue is bound for: an event that nobody would get holds up the destination, not silently.
+        "TYPES": env.list("RABBITMQ_EVENT_TYPES", default=["order.created.*"]),
+        "OPTIONS": {
+            "url": RABBITMQ_URL,
+            "ca_file": env.str("RABBITMQ_CA_FILE", ""),
+            "send_seconds": RABBITMQ_SEND_SECONDS,
+        },
     }
 
 SAGAS = {

@@ -1,6 +1,6 @@
 """The outbox's settings, frozen, with units in their names. Relations between them are proved by system checks."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -25,6 +25,8 @@ class OutboxConf:
     queue_slots: Mapping[str, int] = field(default_factory=dict)
     # Destinations outside: name -> {"BACKEND": dotted path, "OPTIONS": {...}, "TYPES": ["order.*"]}.
     destinations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    # Queues at RabbitMQ, and the patterns of event types that each is bound for.
+    work_queues: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def conf() -> OutboxConf:

@@ -12,7 +12,9 @@ OutboxError
 └── VerbRefused           an operator's verb that the message's state does not allow
 """
 
+from collections.abc import Mapping
 from datetime import timedelta
+from uuid import UUID
 
 
 class OutboxError(Exception):
@@ -52,6 +54,11 @@ class CallOverstayed(OutboxError, TimeoutError):
 
 class DestinationUnavailable(OutboxError):
     """The destination as a whole takes nothing now; no message is at fault and no attempt is burnt."""
+
+    def __init__(self, message: str = "", *, answers: "Mapping[UUID, MessageRejected | None] | None" = None) -> None:
+        super().__init__(message)
+        # By the row's key, what it answered before the trouble; the others count as not sent.
+        self.answers = dict(answers or {})
 
 
 class MessageRejected(OutboxError):

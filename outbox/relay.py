@@ -100,7 +100,10 @@ def send_due(destination: Outside, transport: Transport) -> int:
         with telemetry.OUTBOX_SEND_SECONDS.labels(destination.name).time():
             answers = transport.send(messages)
     except DestinationUnavailable as error:
-        _pause(destination, messages, error)
+        answered = [message for message in messages if message.key in error.answers]
+        if answered:
+            _finish(destination, answered, [error.answers[message.key] for message in answered])
+        _pause(destination, [message for message in messages if message.key not in error.answers], error)
         return 0
     except Exception as error:
         _retry(destination, messages, error)

@@ -16,8 +16,8 @@ class Transport(Protocol):
     def send(self, messages: Sequence[Message]) -> list[MessageRejected | None]:
         """Sends a batch in order; per message None (confirmed) or why it can never be sent.
 
-        Raises DestinationUnavailable when the destination as a whole takes nothing: nothing of the batch counts as
-        sent, and all of it will be sent again with the same message ids.
+        Raises DestinationUnavailable when the destination as a whole takes nothing: what its `answers` do not name does
+        not count as sent, and will be sent again with the same message ids.
         """
         ...
 

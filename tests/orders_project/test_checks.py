@@ -59,6 +59,12 @@ def test_a_timeout_that_outlasts_a_claim_or_is_off_is_refused(settings, name, er
     assert errors() == [error]
 
 
+@pytest.mark.parametrize("seconds", [0, 25, 30])
+def test_a_batch_to_rabbitmq_that_may_end_after_its_claim_is_refused(settings, seconds):
+    settings.RABBITMQ_SEND_SECONDS = seconds
+    assert errors() == ["E011"]
+
+
 @pytest.mark.parametrize("seconds", [15, 60])
 def test_a_task_that_may_outlast_its_claim_is_refused(settings, seconds):
     settings.CELERY_TASK_TIME_LIMIT = seconds

@@ -17,6 +17,7 @@ def _production(settings):
     settings.CARRIER = {"BACKEND": "x", "OPTIONS": {"api_key": GOOD_SECRET}}
     settings.CELERY_BROKER_URL = "redis://127.0.0.1:6379/0"
     settings.THROTTLE_REDIS_URL = ""
+    settings.RABBITMQ_URL = ""
 
 
 def numbers(messages) -> list[str]:
@@ -78,4 +79,19 @@ def test_postgres_on_another_machine_needs_tls_and_a_password(changes, expected)
 )
 def test_a_broker_on_another_machine_needs_tls_and_a_password(settings, url, expected):
     settings.CELERY_BROKER_URL = url
+    assert numbers(check_connections(None)) == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        (f"amqps://orders:{GOOD_SECRET}@rabbit.example//", []),
+        (f"amqp://orders:{GOOD_SECRET}@rabbit.example//", ["E103"]),
+        ("amqps://guest:guest@rabbit.example//", ["E104"]),
+        ("amqp://guest:guest@127.0.0.1//", []),
+        ("", []),
+    ],
+)
+def test_events_leave_this_machine_under_tls_and_with_a_password(settings, url, expected):
+    settings.RABBITMQ_URL = url
     assert numbers(check_connections(None)) == expected

@@ -119,6 +119,23 @@ class TestRunOnce:
         assert row("bad").last_error == "MessageRejected: too large"
         assert len(broker.batches) == 1
 
+    def test_f4_what_was_answered_before_the_trouble_is_settled_and_only_the_rest_waits(self, broker, monkeypatch):
+        """F4: a broker that confirmed half of a batch does not get that half again."""
+
+        def send(transport, messages):
+            sent, bad, _ = messages
+            raise DestinationUnavailable("gone", answers={sent.key: None, bad.key: MessageRejected("too large")})
+
+        monkeypatch.setattr(broker, "send", send)
+        for text in ("sent", "bad", "waits"):
+            tell(text)
+
+        relay.run_once()
+
+        assert states() == {"sent": "done", "bad": "dead", "waits": "open"}
+        assert (row("waits").attempts, row("waits").last_error) == (0, "DestinationUnavailable: gone")
+        assert pause.is_paused("broker")
+
     def test_s16_nothing_is_told_about_a_dead_message_dead(self, broker, outside):
         """S16: a destination that rejects it would make each the cause of the next, without end."""
         outside(broker={**OUTSIDE, "TYPES": ["test.*", "message.*"]})

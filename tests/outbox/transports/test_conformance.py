@@ -11,6 +11,11 @@ import pytest
 from outbox.envelope import Message, to_wire
 from outbox.exceptions import DestinationUnavailable, MessageRejected
 from outbox.transports.console import ConsoleTransport
+from outbox.transports.rabbitmq import RabbitMQTransport
+from tests.support.rabbit import ON_ONE_NODE
+
+pytestmark = ON_ONE_NODE
+NOBODY_LISTENS = "amqp://guest:guest@127.0.0.1:1//"
 
 
 class ClosedStream(io.StringIO):
@@ -21,7 +26,7 @@ class ClosedStream(io.StringIO):
 class Console:
     """How the suite sees what arrived, and how it breaks the destination."""
 
-    def __init__(self) -> None:
+    def __init__(self, request) -> None:
         self.stream = io.StringIO()
 
     def transport(self, *, down: bool = False) -> ConsoleTransport:
@@ -29,6 +34,22 @@ class Console:
 
     def arrived(self) -> list[dict]:
         return [json.loads(line) for line in self.stream.getvalue().splitlines()]
+
+    def unsendable(self) -> Message:
+        return message(payload={"text": object()})
+
+
+class RabbitMQ:
+    """A real node, read by an independent client."""
+
+    def __init__(self, request) -> None:
+        self.subscriber = request.getfixturevalue("subscriber")
+
+    def transport(self, *, down: bool = False) -> RabbitMQTransport:
+        return RabbitMQTransport(url=NOBODY_LISTENS if down else self.subscriber.url, exchange=self.subscriber.exchange)
+
+    def arrived(self) -> list[dict]:
+        return self.subscriber.events()
 
     def unsendable(self) -> Message:
         return message(payload={"text": object()})
@@ -53,9 +74,9 @@ def message(**changes: Any) -> Message:
     return Message(**values | changes)
 
 
-@pytest.fixture(params=[Console])
+@pytest.fixture(params=[Console, RabbitMQ])
 def harness(request):
-    return request.param()
+    return request.param(request)
 
 
 def test_a_batch_arrives_whole_and_in_order(harness):
