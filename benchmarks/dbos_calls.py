@@ -9,10 +9,10 @@ import os
 import sys
 import threading
 
-import requests  # type: ignore[import-untyped]  # lives in DBOS's own environment
-import sqlalchemy as sa  # type: ignore[import-not-found]  # as above
+import requests
+import sqlalchemy as sa  # type: ignore[import-not-found]  # lives in DBOS's own environment
 from dbos import DBOS, DBOSClient, SQLAlchemyDatasource  # type: ignore[import-not-found]  # as above
-from requests.adapters import HTTPAdapter  # type: ignore[import-untyped]  # as above
+from requests.adapters import HTTPAdapter
 
 URL = os.environ["BENCH_DBOS_URL"].replace("postgres://", "postgresql://")
 PROVIDER_URL = os.environ["BENCH_PROVIDER_URL"]
