@@ -11,8 +11,9 @@ from local.folder import PROJECT_DIR
 
 WORKER_PROCESSES = 2
 # Two for each remote destination: a run that claims, and one before it that still awaits its answers. With fewer, slow
-# providers could take them all, and the others' rings would wait.
-REMOTE_WORKER_THREADS = 28
+# providers could take them all, and the others' rings would wait. Room for the two of the benchmarks' saga, too: with
+# fewer threads than its queues may need, a worker refuses to start (orders_project.checks).
+REMOTE_WORKER_THREADS = 32
 
 _MANAGE = (sys.executable, str(PROJECT_DIR / "manage.py"))
 _CELERY = (sys.executable, "-m", "celery", "-A", "orders_project")

@@ -7,7 +7,7 @@ It does not guarantee that a machine keeps up: limits are checked, capacity is n
 """
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
 from typing import Any
@@ -17,6 +17,7 @@ from django.core.checks import CheckMessage, Error, register, run_checks
 
 from idempotency.conf import IdempotencyConf
 from idempotency.conf import conf as idempotency_conf
+from outbox import routing
 from outbox.conf import OutboxConf
 from outbox.conf import conf as outbox_conf
 from sagas.conf import SagasConf
@@ -97,6 +98,40 @@ def check_pool(app_configs: object, **_: Any) -> list[CheckMessage]:
         return []
     hint = "Unset DATABASE_POOL_MAX_SIZE for this worker: each of its processes keeps one connection."
     return [_error("A prefork worker was started with a connection pool.", "E009", hint=hint)]
+
+
+@register(TAG)
+def check_threads(app_configs: object, **_: Any) -> list[CheckMessage]:
+    """A slow provider holds at most two threads per destination: one run that claims, one that awaits its last answers
+    (outbox.remote). With fewer threads than that for all of them, a slow carrier could starve payments."""
+    threads = threads_of_worker(sys.argv)
+    if threads is None:
+        return []
+    queues = _option(sys.argv, "--queues", "-Q").split(",")
+    needed = 2 * sum(one.remote and one.queue in queues for one in routing.all_inside())
+    if threads >= needed:
+        return []
+    text = f"A worker of {threads} threads serves queues whose destinations may hold {needed}."
+    return [_error(text, "E012", hint=f"Start it with --concurrency {needed}, or with fewer queues.")]
+
+
+def threads_of_worker(arguments: Sequence[str]) -> int | None:
+    """How many threads this command line starts; None when it starts no worker of threads, or leaves it to Celery."""
+    is_worker = bool(arguments) and "celery" in arguments[0] and "worker" in arguments
+    count = _option(arguments, "--concurrency", "-c")
+    return int(count) if is_worker and _option(arguments, "--pool", "-P") == "threads" and count.isdecimal() else None
+
+
+def _option(arguments: Sequence[str], long: str, short: str) -> str:
+    """The value of a command line's option, written in any of Celery's four ways; "" without it."""
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        if word in {long, short}:
+            return following
+        if word.startswith(f"{long}="):
+            return word.removeprefix(f"{long}=")
+        if word.startswith(short) and not word.startswith("--"):
+            return word.removeprefix(short)
+    return ""
 
 
 def is_prefork_worker(arguments: Iterable[str]) -> bool:

@@ -285,7 +285,9 @@ PROVIDER_DEFAULTS = {
     "CONNECT_TIMEOUT_SECONDS": 3.0,
     "READ_TIMEOUT_SECONDS": 10.0,
     "TOTAL_DEADLINE_SECONDS": env.float("PROVIDER_TOTAL_DEADLINE_SECONDS", 12.0),
+    # Calls under way at once, per process: at most, and what is left when the provider keeps turning us away.
     "CALL_SLOTS": env.int("PROVIDER_CALL_SLOTS", 16),
+    "CALL_SLOTS_MIN": env.int("PROVIDER_CALL_SLOTS_MIN", 2),
     # "Absent" means "nothing happened" only when the call is older than this.
     "IN_FLIGHT_HORIZON_SECONDS": env.float("PROVIDER_IN_FLIGHT_HORIZON_SECONDS", 20.0),
     "ANSWER_MAX_BYTES": 1_048_576,

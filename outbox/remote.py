@@ -33,8 +33,9 @@ from .exceptions import CallOverstayed
 from .models import OutboxMessage
 from .routing import Inside, Run
 
-# How long answers gather before they are recorded together.
-GATHER_SECONDS = 0.05
+# How long answers gather before they are recorded together. Under load they gather by themselves, while others are
+# recorded; every moment here is one in which a free slot does not call.
+GATHER_SECONDS = 0.01
 # With nothing answered and nothing due, how often a free slot looks for new work.
 CLAIM_AGAIN_SECONDS = 0.25
 # A run makes room for other destinations of its worker, and for a stop, at least this often.
@@ -150,7 +151,6 @@ class _RemoteRun:
             self._guarded(self._start_due)
             while self.in_flight and self._may_claim():
                 self._take_answers()
-                self._guarded(self._start_due)
         finally:
             self.turn.release()
 
@@ -158,8 +158,12 @@ class _RemoteRun:
         return not heartbeat.stopping() and time.monotonic() < self.claims_until
 
     def _take_answers(self) -> None:
-        if answered := self._await_answers():
+        """Freed slots call again before what was answered is recorded: the provider works while we write."""
+        answered = self._await_answers()
+        if answered:
             self._guarded(lambda: self.gate.observe([result for _, result in answered]))
+        self._guarded(self._start_due)
+        if answered:
             self._record(answered)
             self._guarded(lambda: bell.ring(wakeup.take_collected()))
 

@@ -42,6 +42,8 @@ def _relations(provider: str, limits: ProviderSettings) -> Iterator[CheckMessage
         yield Error(f"{name}: call slots, answer size and breaker failures must be at least 1.", id="providers.E004")
     if not 0 < limits.breaker_open_seconds <= limits.breaker_open_max_seconds:
         yield Error(f"{name}: 0 < breaker open seconds <= its maximum must hold.", id="providers.E005")
+    if not 1 <= limits.call_slots_min <= limits.call_slots:
+        yield Error(f"{name}: 1 <= call slots' minimum <= call slots must hold.", id="providers.E007")
     claim_seconds = settings.OUTBOX.get("REMOTE_CLAIM_SECONDS", 30.0)
     # I6: a claim that ended under a running call would let a second runner start the same step.
     if claim_seconds <= limits.total_deadline_seconds + CLAIM_MARGIN_SECONDS:

@@ -16,8 +16,9 @@ class ProviderSettings:
     read_timeout_seconds: float = 10.0
     # A read timeout starts again with every byte; this one does not.
     total_deadline_seconds: float = 12.0
-    # Calls under way at once, per process.
+    # Calls under way at once, per process: at most, and at least, however often the provider turns us away.
     call_slots: int = 16
+    call_slots_min: int = 2
     # A call younger than this may still take effect over there, so "absent" proves nothing yet (I13).
     in_flight_horizon_seconds: float = 20.0
     answer_max_bytes: int = 1_048_576

@@ -1,8 +1,9 @@
 """How many calls to one provider may start now, and the threads they run in: one gate per provider and process.
 
-Guarantees: never more than `call_slots` calls under way, a hanging one included until its thread ends; none while the
-breaker is open; one over all processes when it is tried again. A call has its slot before its message is claimed, so
-nothing claimed waits for a slot. Call threads never touch the database.
+Guarantees: never more than `call_slots` calls under way, a hanging one included until its thread ends, and fewer while
+the provider turns calls away (`slots`); none while the breaker is open; one over all processes when it is tried again,
+and few after that. A call has its slot before its message is claimed, so nothing claimed waits for a slot. Call threads
+never touch the database.
 Does not guarantee a deadline: a call does not begin past it and can see it (`deadline`); the caller waits as long as it
 chooses, then gives the call up.
 """
@@ -17,10 +18,11 @@ from datetime import datetime, timedelta
 from functools import cache, partial
 from typing import Any, TypeVar
 
-from providers import breaker, deadline
+from providers import breaker, deadline, telemetry
 from providers.conf import for_provider
-from providers.errors import InFlight, OutcomeUnknown, ProviderError, Refused
+from providers.errors import InFlight, OutcomeUnknown, ProviderError, Refused, Unavailable
 from providers.models import BreakerState
+from providers.slots import End, Slots
 
 T = TypeVar("T")
 
@@ -52,6 +54,9 @@ class Gate:
         self.in_flight_horizon = self.limits.in_flight_horizon
         self._lock = threading.Lock()
         self._taken = 0
+        self._slots = Slots(least=self.limits.call_slots_min, most=self.limits.call_slots)
+        # What the breaker's row said when this process last heeded it: (epoch, retry_at).
+        self._heeded: tuple[int, datetime | None] = (0, None)
         self._given_up: dict[Future[Any], float] = {}
         self._reading: tuple[breaker.Reading, float] | None = None
         self._trial: _Trial | None = None
@@ -63,7 +68,9 @@ class Gate:
         reserved = self._reserve(wanted)
         allowed = 0
         try:
-            allowed = self._allowed(reserved) if reserved else 0
+            if reserved:
+                self._read()  # which may say that there are fewer slots than a moment ago
+                allowed = self._allowed(self._still_free(reserved))
         finally:
             self._free(reserved - allowed)
         return allowed
@@ -91,25 +98,57 @@ class Gate:
         return future
 
     def _run(self, run: Callable[[Callable[[], T]], T], call: Callable[[], T], future: Future[T]) -> None:
+        began_at = time.monotonic()
         try:
             result = run(call)
         except BaseException as error:  # noqa: BLE001 - whatever it is, it belongs to whoever waits for the call
-            self._free(1)
+            self._call_ended(error, began_at)
             # One that would end this thread ends nobody else's: for whoever waits it is an error like any other.
             future.set_exception(error if isinstance(error, Exception) else RuntimeError(f"call ended by {error!r}"))
         else:
-            self._free(1)
+            self._call_ended(result, began_at)
             future.set_result(result)
 
     def _reserve(self, wanted: int) -> int:
         with self._lock:
-            reserved = max(0, min(wanted, self.limits.call_slots - self._taken))
+            reserved = max(0, min(wanted, self._left()))
             self._taken += reserved
         return reserved
+
+    def _still_free(self, reserved: int) -> int:
+        """Of slots that were reserved a moment ago, those that there still are."""
+        with self._lock:
+            return max(0, reserved + min(0, self._left()))
+
+    def _left(self) -> int:
+        """Slots that nobody took; below zero when they were cut under calls that still run.
+
+        A call that was given up counts against the maximum alone: a few that never come back must not be all there is.
+        """
+        return min(self._slots.size + len(self._given_up), self.limits.call_slots) - self._taken
 
     def _free(self, count: int) -> None:
         with self._lock:
             self._taken -= count
+
+    def _call_ended(self, result: object, began_at: float) -> None:
+        """Frees the call's slot, and lets the slots learn from how it ended."""
+        with self._lock:
+            self._slots.call_ended(_end_of(result), began_at=began_at, now=time.monotonic(), under_way=self._taken)
+            self._taken -= 1
+        self._tell_slots()
+
+    def _heed(self, reading: breaker.Reading) -> None:
+        """A pause or an opening since this process last looked, over or not: it begins with few slots."""
+        said = (reading.epoch, reading.retry_at)
+        if said != self._heeded:
+            with self._lock:
+                self._heeded = said
+                self._slots.begin_with_few(now=time.monotonic())
+            self._tell_slots()
+
+    def _tell_slots(self) -> None:
+        telemetry.CALL_SLOTS.labels(self.provider).set(self._slots.size)
 
     # ── calls given up ──
 
@@ -192,7 +231,7 @@ class Gate:
 
     def _allowed(self, wanted: int) -> int:
         reading, elapsed = self._read()
-        if reading.paused_until(elapsed=elapsed):
+        if not wanted or reading.paused_until(elapsed=elapsed):
             return 0
         if reading.state == BreakerState.CLOSED:
             return wanted
@@ -208,6 +247,7 @@ class Gate:
         cached = self._reading
         if cached is None or time.monotonic() - cached[1] > READING_MAX_AGE_SECONDS:
             cached = self._reading = (breaker.read(self.provider), time.monotonic())
+            self._heed(cached[0])
         return cached[0], timedelta(seconds=time.monotonic() - cached[1])
 
     def _own_trial(self) -> _Trial | None:
@@ -217,6 +257,14 @@ class Gate:
     def _end_trial(self) -> None:
         self._trial = None
         self._reading = None
+
+
+def _end_of(result: object) -> End:
+    """A refusal is an answer like any other; an error of our own says nothing about the provider."""
+    if isinstance(result, Unavailable):
+        return End.TURNED_AWAY
+    answered = isinstance(result, WELL) or not isinstance(result, BaseException)
+    return End.WELL if answered else End.TROUBLED
 
 
 def _in_time(call: Callable[[], T], ends_at: float) -> T:

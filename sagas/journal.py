@@ -170,6 +170,11 @@ def save(cases: Sequence[Case]) -> None:
     telemetry.observe(cases)
 
 
+def save_attempts(cases: Sequence[Case]) -> None:
+    """Writes steps that were begun and not decided; their sagas, locked since `load`, stay as they are."""
+    _save_steps([case.steps[name] for case in cases for name in sorted(case.touched)])
+
+
 def command_for(case: Case, *, step: str, undo: bool) -> Command:
     """The message that makes a step due; its id becomes what the saga waits for."""
     saga = case.saga

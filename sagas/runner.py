@@ -95,7 +95,9 @@ class RemoteStepWork(StepWork):
                 decisions.decide(case, Done())
         # Done before their sagas' next messages are published: a saga has one open message at a time (I6).
         consumer.settle(self.destination, [_message(case) for case in cases if case not in called])
-        self.save(cases)
+        # Only their steps have changed: their sagas wait for the same message as before.
+        journal.save_attempts(called)
+        self.save([case for case in cases if case not in called])
         return {
             _message(case).key: Call(
                 intent=intents[case.saga.pk], perform=partial(attempts[case.saga.pk], intents[case.saga.pk])

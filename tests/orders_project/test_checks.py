@@ -135,6 +135,29 @@ def test_a_pool_in_a_prefork_worker_is_refused(settings, monkeypatch):
     assert errors() == []
 
 
+REMOTE = "celery -A orders_project worker --queues payments,shipping,notifications"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "refused"),
+    [
+        (f"{REMOTE} --pool threads --concurrency 28", False),
+        (f"{REMOTE} --pool threads --concurrency 27", True),
+        (f"{REMOTE} -P threads -c 27", True),
+        (f"{REMOTE} --pool=threads --concurrency=27", True),
+        (f"{REMOTE} -Pthreads -c27", True),
+        ("celery -A orders_project worker -Q notifications -P threads -c 8", False),
+        ("celery -A orders_project worker -Q notifications -P threads -c 7", True),
+        (f"{REMOTE} --pool prefork --concurrency 2", False),
+        ("manage.py check", False),
+    ],
+)
+def test_a_worker_with_too_few_threads_for_its_queues_is_refused(monkeypatch, arguments, refused):
+    """Slow providers could take them all, and the others' rings would wait."""
+    monkeypatch.setattr(sys, "argv", arguments.split())
+    assert errors() == (["E012"] if refused else [])
+
+
 @pytest.mark.parametrize(
     ("arguments", "prefork"),
     [

@@ -3,6 +3,7 @@
 import threading
 import time
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.utils import timezone
@@ -15,6 +16,8 @@ from providers.models import Breaker, BreakerState
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("limits")]
 SLOTS = 4
+# After a pause, and as long as the provider keeps turning calls away.
+FEW = 2
 
 
 @pytest.fixture
@@ -209,7 +212,77 @@ def test_an_answer_that_asks_to_wait_pauses_at_once(gate):
     assert (gate.admit(1), gate.paused_until()) == (0, row().retry_at)
     make_retry_due(gate)
     assert row().state == BreakerState.CLOSED
+    assert gate.admit(SLOTS) == FEW
+
+
+def test_a_pause_that_nobody_of_this_process_saw_ends_with_few_slots_all_the_same(gate):
+    """It had nothing to do meanwhile; what gathered for it must not arrive all at once."""
+    idle = Gate("payments")
+    assert idle.admit(1) == 1
+    idle.release(1)
+    gate.observe([Unavailable(retry_after_seconds=30)])
+    make_retry_due(idle)
+    assert idle.admit(SLOTS) == FEW
+
+
+def test_a_process_that_starts_after_trouble_begins_with_few_slots(gate):
+    gate.observe([Unavailable(retry_after_seconds=30)])
+    make_retry_due(gate)
+    assert Gate("payments").admit(SLOTS) == FEW
+
+
+def test_calls_turned_away_cut_the_slots_before_anybody_reports_them(gate):
     assert gate.admit(SLOTS) == SLOTS
+    turned_away = [submit(gate, turn_away) for _ in range(SLOTS)]
+    assert [type(future.exception(5)) for future in turned_away] == [Unavailable] * SLOTS
+    assert gate.admit(SLOTS) == FEW
+    assert not Breaker.objects.exists()
+
+
+def turn_away():
+    raise Unavailable("turned away with 429")
+
+
+def test_neither_refusals_nor_unknown_outcomes_cut_the_slots(gate):
+    for error in (Refused("card_declined"), OutcomeUnknown("timed out"), InFlight(), TypeError("ours")):
+        assert gate.admit(1) == 1
+        assert submit(gate, partial(_raise, error)).exception(5) is error
+    assert gate.admit(SLOTS + 1) == SLOTS
+
+
+def _raise(error):
+    raise error
+
+
+def test_a_call_under_way_beyond_slots_that_were_cut_ends_in_peace(gate, hanging):
+    assert gate.admit(SLOTS) == SLOTS
+    hung = [submit(gate, lambda: hanging.wait(30)) for _ in range(SLOTS - 1)]
+    submit(gate, turn_away).exception(5)
+    assert gate.admit(1) == 0
+    hanging.set()
+    assert [future.result(5) for future in hung] == [True] * (SLOTS - 1)
+    assert gate.admit(SLOTS) == FEW
+
+
+def test_i11_calls_that_never_come_back_do_not_take_the_few_slots_that_are_left(gate, hanging):
+    """I11: after a pause this process would otherwise never call this provider again."""
+    assert gate.admit(FEW) == FEW
+    for future in [submit(gate, lambda: hanging.wait(30)) for _ in range(FEW)]:
+        gate.give_up(future)
+    gate.observe([Unavailable(retry_after_seconds=30)])
+    make_retry_due(gate)
+    assert gate.admit(SLOTS + 1) == SLOTS - FEW
+
+
+def test_the_slots_come_back_while_all_is_well(gate):
+    gate.observe([Unavailable(retry_after_seconds=30)])
+    make_retry_due(gate)
+    for _ in range(50):
+        for future in [submit(gate, lambda: "receipt") for _ in range(gate.admit(SLOTS))]:
+            future.result(5)
+    assert gate.admit(SLOTS + 1) == SLOTS
+    gauge = telemetry.CALL_SLOTS.labels("payments")
+    assert gauge._value.get() == SLOTS
 
 
 def test_a_provider_that_only_ever_asks_to_wait_opens_the_breaker(gate):
@@ -240,8 +313,8 @@ def test_a_trial_that_succeeds_lets_everybody_in(gate):
     assert gate.admit(SLOTS) == 1
     submit(gate, lambda: "receipt").result(5)
     gate.observe(["receipt"])
-    assert gate.admit(SLOTS) == SLOTS
-    assert other.admit(SLOTS) == SLOTS
+    assert gate.admit(SLOTS) == FEW
+    assert other.admit(SLOTS) == FEW
     assert gate.paused_until() is None
 
 

@@ -266,7 +266,7 @@ GUARDS = [
             CODE: [
                 Edit(
                     "providers.gate.Gate._reserve",
-                    "reserved = max(0, min(wanted, self.limits.call_slots - self._taken))",
+                    "reserved = max(0, min(wanted, self._left()))",
                     "reserved = wanted",
                 )
             ]
