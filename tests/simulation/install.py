@@ -20,7 +20,7 @@ import uuid_utils.compat
 from django.conf import settings
 from django.test import override_settings
 
-from outbox import bell, heartbeat, remote, wakeup
+from outbox import bell, heartbeat, low_water, remote, wakeup
 from providers import backend
 from providers.gate import gate as gate_of_a_process
 from tests.support.crash import Crash
@@ -33,8 +33,8 @@ from .world import World
 
 # Modules that read a clock by `time.…`.
 CLOCKS = (
-    "outbox.remote", "outbox.relay", "outbox.wakeup", "providers.gate", "providers.deadline", "providers.client",
-    "providers.answers", "payments.webhooks", "idempotency.waiting",
+    "outbox.remote", "outbox.relay", "outbox.wakeup", "outbox.low_water", "providers.gate", "providers.deadline",
+    "providers.client", "providers.answers", "payments.webhooks", "idempotency.waiting",
 )  # fmt: skip
 EVENTS = ["order.*", "payment.*", "shipment.*", "stock.*", "message.*"]
 _worlds: list[World] = []
@@ -115,6 +115,7 @@ def simulated(seed: int, threads: Stage) -> Iterator[World]:
     restore_turns = turns_of_processes(world)
     logging.disable(logging.CRITICAL)
     backend.forget()
+    low_water.forget()
     database.show(0.0)
     try:
         yield new
