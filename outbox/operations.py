@@ -190,7 +190,7 @@ def purge(
     if dry_run:
         ended = OutboxMessage.objects.filter(state__in=["done", "skipped"], finished_at__lt=ended_before)
         return ended.count()
-    return _in_batches(_batches_of_messages(ended_before, batch_size), batches)
+    return _in_batches(_batches_of_messages(ended_before, batch_size), batch_size, most=batches)
 
 
 def purge_inbox(
@@ -208,7 +208,7 @@ def purge_inbox(
     old = InboxMessage.objects.filter(received_at__lt=received_before)
     if dry_run:
         return old.count()
-    return _in_batches(lambda: _delete_inbox_batch(received_before, batch_size), batches)
+    return _in_batches(lambda: _delete_inbox_batch(received_before, batch_size), batch_size, most=batches)
 
 
 def _batches_of_messages(ended_before: datetime, batch_size: int) -> Callable[[], int]:
@@ -224,7 +224,7 @@ def _batches_of_messages(ended_before: datetime, batch_size: int) -> Callable[[]
     return delete
 
 
-def _in_batches(delete: Callable[[], int], most: int | None) -> int:
+def _in_batches(delete: Callable[[], int], batch_size: int, *, most: int | None) -> int:
     """So many batches at most, resting between two for as long as the one before took: what people wait for goes
     first."""
     total, began = 0, time.monotonic()
@@ -234,7 +234,7 @@ def _in_batches(delete: Callable[[], int], most: int | None) -> int:
         began = time.monotonic()
         deleted = delete()
         total += deleted
-        if deleted == 0:
+        if deleted < batch_size:
             break
     return total
 
