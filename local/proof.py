@@ -83,6 +83,11 @@ def nightly() -> list[Stage]:
         _drill(seed=4, broker="redis", orders=200, budget_minutes=15, more=("--backlog", "100000")),
         _simulation(seeds=2_000, mark="proof or nightly", budget_minutes=20),
         _fuzz(requests=100_000, budget_minutes=10),
+        Stage(
+            name="plans at five million messages",
+            command=(*COMPUTING, "-m", "nightly", "tests/plans"),
+            budget_minutes=4,
+        ),
         Stage(name="every guard removed", command=(PYTHON, "-m", "tests.sabotage"), budget_minutes=8),
     ]
 

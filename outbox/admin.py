@@ -1,6 +1,6 @@
 """Outbox, inbox, destinations, heartbeats and operator acts in the admin: read-only, with the operator's verbs."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
 from django import forms
@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 from . import operations, selectors
 from .admin_filters import ConsumerFilter, DestinationFilter, ReadingFilter, StuckFilter
 from .exceptions import VerbRefused
+from .filters import RARE_STATES
 from .models import Destination, Heartbeat, InboxEntry, OperatorAct, OutboxMessage
 from .operations import Person
 from .operator_admin import OperatorAdmin, ReasonForm, Verb
@@ -110,6 +111,10 @@ class OutboxMessageAdmin(OperatorAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[OutboxMessage]:
         return selectors.with_readings(super().get_queryset(request))
+
+    def filters_by_index(self, chosen: Mapping[str, str]) -> bool:
+        unfinished = {"stuck", "reading"} & chosen.keys() or chosen.get("state__exact") in RARE_STATES
+        return bool(unfinished) or "destination" not in chosen
 
     def offered(self, row: OutboxMessage) -> Collection[str]:
         requeue = row.state != OutboxMessage.State.OPEN and not row.order_free

@@ -12,7 +12,10 @@ from rest_framework.exceptions import ValidationError as InvalidRequest
 from . import selectors
 from .models import OutboxMessage
 
+# Each has a partial index; what is done is nearly everything.
+RARE_STATES = {OutboxMessage.State.OPEN, OutboxMessage.State.DEAD, OutboxMessage.State.SKIPPED}
 STUCK = [("true", "Only those that need a look")]
+NEWEST = f"Of what is done, among the newest {selectors.UNINDEXED_ROWS_MAX:,} messages only."
 
 
 def refuse_unknown(given: Iterable[str], known: Sequence[str]) -> None:
@@ -47,10 +50,17 @@ def has_consumed(name: str) -> None:
 class OutboxMessageFilters(StrictFilters):
     state = filters.ChoiceFilter(choices=OutboxMessage.State.choices)
     stuck = filters.ChoiceFilter(choices=STUCK, method="only_stuck", help_text="Dead, or failed and not yet done.")
-    destination = filters.CharFilter(validators=[is_destination])
-    type = filters.CharFilter(max_length=100)
+    destination = filters.CharFilter(validators=[is_destination], help_text=NEWEST)
+    type = filters.CharFilter(max_length=100, help_text=NEWEST)
     message_id = filters.UUIDFilter()
     aggregate_id = filters.UUIDFilter()
+
+    def filter_queryset(self, queryset: QuerySet[OutboxMessage]) -> QuerySet[OutboxMessage]:
+        chosen = self.form.cleaned_data
+        found: QuerySet[OutboxMessage] = super().filter_queryset(queryset)
+        by_index = chosen["message_id"] or chosen["aggregate_id"] or chosen["stuck"] or chosen["state"] in RARE_STATES
+        narrowed = chosen["type"] or chosen["destination"]
+        return selectors.newest(found) if narrowed and not by_index else found
 
     def only_stuck(self, messages: QuerySet[OutboxMessage], name: str, value: str) -> QuerySet[OutboxMessage]:
         return selectors.stuck(messages)

@@ -3,6 +3,7 @@
 Each act of a person leaves an OperatorAct in the same transaction. A second click finds it done and changes nothing.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from itertools import count
@@ -189,8 +190,7 @@ def purge(
     if dry_run:
         ended = OutboxMessage.objects.filter(state__in=["done", "skipped"], finished_at__lt=ended_before)
         return ended.count()
-    rows = OutboxMessage.objects.all()
-    return _in_batches(lambda: rows.purge_batch(ended_before=ended_before, limit=batch_size), batches)
+    return _in_batches(_batches_of_messages(ended_before, batch_size), batch_size, most=batches)
 
 
 def purge_inbox(
@@ -208,15 +208,33 @@ def purge_inbox(
     old = InboxMessage.objects.filter(received_at__lt=received_before)
     if dry_run:
         return old.count()
-    return _in_batches(lambda: _delete_inbox_batch(received_before, batch_size), batches)
+    return _in_batches(lambda: _delete_inbox_batch(received_before, batch_size), batch_size, most=batches)
 
 
-def _in_batches(delete: Callable[[], int], most: int | None) -> int:
-    total = 0
-    for _ in count() if most is None else range(most):
+def _batches_of_messages(ended_before: datetime, batch_size: int) -> Callable[[], int]:
+    """Deletes the next batch at each call."""
+    after = UUID(int=0)
+
+    def delete() -> int:
+        nonlocal after
+        deleted = OutboxMessage.objects.all().purge_batch(ended_before=ended_before, after=after, limit=batch_size)
+        after = max(deleted, default=after)
+        return len(deleted)
+
+    return delete
+
+
+def _in_batches(delete: Callable[[], int], batch_size: int, *, most: int | None) -> int:
+    """So many batches at most, resting between two for as long as the one before took: what people wait for goes
+    first."""
+    total, began = 0, time.monotonic()
+    for number in count() if most is None else range(most):
+        if number:
+            time.sleep(time.monotonic() - began)
+        began = time.monotonic()
         deleted = delete()
         total += deleted
-        if deleted == 0:
+        if deleted < batch_size:
             break
     return total
 

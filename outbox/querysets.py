@@ -15,7 +15,7 @@ from uuid import UUID
 
 from django.db import connection, models, transaction
 
-from . import telemetry
+from . import low_water, telemetry
 from .envelope import Message
 
 LAST_ERROR_MAX_CHARACTERS = 1_000
@@ -31,7 +31,7 @@ CLAIM = f"""
 WITH candidate AS MATERIALIZED (
     SELECT m.key, m.id, m.attempts, m.claimed_at
     FROM outbox_outboxmessage m
-    WHERE m.destination = %(destination)s AND m.state = 'open'
+    WHERE m.destination = %(destination)s AND m.state = 'open' AND m.id >= %(since)s
       AND m.due_at <= statement_timestamp()
       AND (%(types)s::text[] IS NULL OR m.type = ANY(%(types)s)) AND m.attempts < %(max_attempts)s
       AND (m.order_free OR NOT EXISTS (
@@ -140,15 +140,16 @@ SET due_at = CASE WHEN waiting.state = 'dead' THEN statement_timestamp() + inter
 FROM waiting WHERE m.key = waiting.key
 """
 
-# Never a row that is unfinished (I4, I14); a UUIDv7 key is older than its end, so the primary key bounds the scan.
-# Materialized: joined row by row, a sub-select would be asked anew for each, and so pass the limit.
+# Never a row that is unfinished (I4, I14); a UUIDv7 key is older than its end, so the primary key bounds the scan. It
+# begins where the batch before ended: from the first key on, each batch would walk past all that were deleted before
+# it. The rows are locked, so their places (ctid) stay what they are within the statement.
 PURGE = """
-WITH ended AS MATERIALIZED (
-    SELECT key FROM outbox_outboxmessage
-    WHERE key < %(oldest_kept_key)s AND state IN ('done', 'skipped') AND finished_at < %(ended_before)s
-    ORDER BY key LIMIT %(limit)s FOR UPDATE SKIP LOCKED
-)
-DELETE FROM outbox_outboxmessage WHERE key IN (SELECT key FROM ended)
+DELETE FROM outbox_outboxmessage WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM outbox_outboxmessage
+    WHERE key > %(after)s
+      AND key < %(oldest_kept_key)s AND state IN ('done', 'skipped') AND finished_at < %(ended_before)s
+    ORDER BY key LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+RETURNING key
 """
 
 # What waited behind these heads waits no longer; a scheduled row keeps its own time.
@@ -176,16 +177,18 @@ class OutboxMessageQuerySet(models.QuerySet):
 
         Autocommit: the claim is lease, attempt count and fence at once, and ends by the clock whatever froze.
         """
-        rows = _fetch(
-            CLAIM,
-            {
-                "destination": destination,
-                "types": None if types is None else list(types),
-                "limit": limit,
-                "claim_time": claim_time,
-                "max_attempts": max_attempts,
-            },
-        )
+        wanted = {
+            "destination": destination,
+            "types": None if types is None else list(types),
+            "limit": limit,
+            "claim_time": claim_time,
+            "max_attempts": max_attempts,
+        }
+        since = low_water.mark(destination)
+        rows = _fetch(CLAIM, {**wanted, "since": since})
+        if not rows and since:
+            rows = _fetch(CLAIM, {**wanted, "since": (since := low_water.EVERYWHERE)})
+        low_water.note(destination, [row[-1] for row in rows], since=since, is_full=len(rows) == limit)
         rows.sort(key=lambda row: row[-1])
         # Whoever gives a message back says so in claimed_at: here a claim ran out, its owner dead or frozen.
         if taken_over := sum(row[-2] for row in rows):
@@ -244,12 +247,13 @@ class OutboxMessageQuerySet(models.QuerySet):
             cursor.execute(UNPARK, {"keys": list(heads)})
             return cursor.rowcount
 
-    def purge_batch(self, *, ended_before: datetime, limit: int) -> int:
-        """Deletes up to `limit` done or skipped rows that ended before then; returns how many (I14)."""
-        with connection.cursor() as cursor:
-            oldest_kept_key = first_key_of(ended_before)
-            cursor.execute(PURGE, {"oldest_kept_key": oldest_kept_key, "ended_before": ended_before, "limit": limit})
-            return cursor.rowcount
+    def purge_batch(self, *, ended_before: datetime, after: UUID, limit: int) -> list[UUID]:
+        """Deletes the first done or skipped rows beyond a key that ended before then, at most `limit` (I14).
+
+        Returns their keys.
+        """
+        horizon = {"oldest_kept_key": first_key_of(ended_before), "ended_before": ended_before}
+        return [key for (key,) in _fetch(PURGE, {**horizon, "after": after, "limit": limit})]
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """What every admin page of the engine and of the domain shares: rows are looked at, never edited.
 
 Guarantee: no page adds, changes or deletes a row; a search compares whole values with indexed columns, never LIKE; a
-list counts at most 10,000 rows. Changes are operator verbs, with a reason (operator_admin.py).
-Not guaranteed: that a combination of filters has an index; `statement_timeout` bounds what has none.
+list counts at most 10,000 rows, and one whose filter has no index looks at the newest 100,000. Changes are operator
+verbs, with a reason (operator_admin.py). Not guaranteed: that every combination of filters has an index;
+`statement_timeout` bounds what has none.
 """
 
 import json
@@ -10,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.utils import get_fields_from_path
+from django.contrib.admin.views.main import ERROR_FLAG, IGNORED_PARAMS, PAGE_VAR, SEARCH_VAR, ChangeList
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import NoReverseMatch, reverse
 from django.utils.functional import cached_property
 from django.utils.html import format_html, format_html_join
@@ -24,18 +26,35 @@ from django.utils.text import Truncator
 
 from .masking import masked
 from .money import MoneyError, to_decimal_string
+from .selectors import UNINDEXED_ROWS_MAX, newest
 
 COUNTED_ROWS_MAX = 10_000
 BRIEF_CHARACTERS = 60
+# What an address of a list may hold besides.
+NO_FILTERS = {*IGNORED_PARAMS, PAGE_VAR, ERROR_FLAG}
 
 
 class BoundedPaginator(Paginator):
-    """Pages that count no further than `COUNTED_ROWS_MAX`: beyond it, a search or a filter is the way."""
+    """Pages that count no further than `COUNTED_ROWS_MAX`: beyond it, a search or a filter is the way.
+
+    In the list's order: its index is walked from the newest. Without an order the table would be read from its oldest
+    page, where nothing of what is recent is found.
+    """
 
     @cached_property
     def count(self) -> int:
         rows: Any = self.object_list
-        return int(rows.order_by()[:COUNTED_ROWS_MAX].count())
+        return int(rows.values("pk")[:COUNTED_ROWS_MAX].count())
+
+
+class BoundedChangeList(ChangeList):
+    """A list whose filter has no index looks at the newest rows only."""
+
+    model_admin: "ReadOnlyAdmin"
+
+    def get_queryset(self, request: HttpRequest, *args: Any, **options: Any) -> QuerySet[Any]:
+        rows = super().get_queryset(request, *args, **options)
+        return rows if self.model_admin.reads_by_index(request) else newest(rows)
 
 
 class PlainChoices(admin.ChoicesFieldListFilter):
@@ -77,6 +96,23 @@ class ReadOnlyAdmin(admin.ModelAdmin):
     def _filter(self, chosen: Any) -> Any:
         has_choices = isinstance(chosen, str) and getattr(self.model._meta.get_field(chosen), "choices", None)
         return (chosen, PlainChoices) if has_choices else chosen
+
+    def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeList]:
+        return BoundedChangeList
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        if not self.reads_by_index(request):
+            messages.info(request, f"No index serves this filter: it looks at the newest {UNINDEXED_ROWS_MAX:,} rows.")
+        return super().changelist_view(request, extra_context)
+
+    def reads_by_index(self, request: HttpRequest) -> bool:
+        """Whether an index finds what the list is asked for; a search always has one."""
+        chosen = {name: str(value) for name, value in request.GET.items() if name not in NO_FILTERS}
+        return bool(request.GET.get(SEARCH_VAR, "").strip()) or self.filters_by_index(chosen)
+
+    def filters_by_index(self, chosen: Mapping[str, str]) -> bool:
+        """Whether an index serves these filters (or nearly every row is wanted)."""
+        return True
 
     @admin.display(description="id")
     def identity(self, row: Any) -> SafeString:

@@ -22,6 +22,7 @@ STALE_CLAIMS = Counter(
     "outbox_stale_claims_total", "Claims that had been taken over when they finished.", ["destination"]
 )
 
+# Indexes outbox_open and outbox_dead; IN would read every message there ever was.
 BACKLOG = """
 SELECT destination,
        count(*) FILTER (WHERE state = 'open' AND due_at <= statement_timestamp()),
@@ -30,7 +31,7 @@ SELECT destination,
        coalesce(extract(epoch FROM statement_timestamp()
                 - min(due_at) FILTER (WHERE state = 'open' AND due_at <= statement_timestamp())), 0),
        count(*) FILTER (WHERE state = 'open')
-FROM outbox_outboxmessage WHERE state IN ('open', 'dead') GROUP BY destination
+FROM outbox_outboxmessage WHERE state = 'open' OR state = 'dead' GROUP BY destination
 """
 HEARTBEATS = "SELECT kind, extract(epoch FROM statement_timestamp() - max(seen_at)) FROM outbox_heartbeat GROUP BY kind"
 

@@ -60,13 +60,14 @@ STEP_COLUMNS = {
     "undo_refusals": "smallint",
 }
 _UPDATED = [column for column in STEP_COLUMNS if column not in {"saga_id", "name", "position"}]
+SAVE_STEPS = f"""
+INSERT INTO sagas_sagastep ({", ".join(STEP_COLUMNS)})
+SELECT {", ".join(STEP_COLUMNS)} FROM {recordset(STEP_COLUMNS)}
+ON CONFLICT (saga_id, name) DO UPDATE SET {", ".join(f"{column} = excluded.{column}" for column in _UPDATED)}
+"""
 # One round trip for both. The count is of the sagas: S12, each must still wait for what it was loaded with.
 SAVE = f"""
-WITH steps AS (
-    INSERT INTO sagas_sagastep ({", ".join(STEP_COLUMNS)})
-    SELECT {", ".join(STEP_COLUMNS)} FROM {recordset(STEP_COLUMNS)}
-    ON CONFLICT (saga_id, name) DO UPDATE SET {", ".join(f"{column} = excluded.{column}" for column in _UPDATED)}
-)
+WITH steps AS ({SAVE_STEPS})
 UPDATE sagas_saga s
 SET status = new.status, direction = new.direction, current_step = new.current_step, reason = new.reason,
     waiting_for = new.waiting_for, last_error = new.last_error, ended_at = new.ended_at
@@ -172,7 +173,9 @@ def save(cases: Sequence[Case]) -> None:
 
 def save_attempts(cases: Sequence[Case]) -> None:
     """Writes steps that were begun and not decided; their sagas, locked since `load`, stay as they are."""
-    _save_steps([case.steps[name] for case in cases for name in sorted(case.touched)])
+    if cases:
+        with connection.cursor() as cursor:
+            cursor.execute(SAVE_STEPS, [as_json(_steps_of(cases))])
 
 
 def command_for(case: Case, *, step: str, undo: bool) -> Command:
@@ -233,16 +236,17 @@ def _new_row(saga: Saga, definition: Definition, step: str) -> SagaStep:
 
 
 def _save(cases: Sequence[Case], expected: Sequence[UUID | None]) -> None:
-    steps = [_step_values(case.steps[name]) for case in cases for name in sorted(case.touched)]
     sagas = [_saga_values(case.saga, waited_for) for case, waited_for in zip(cases, expected, strict=True)]
     with connection.cursor() as cursor:
-        cursor.execute(SAVE, [as_json(steps), as_json(sagas)])
+        cursor.execute(SAVE, [as_json(_steps_of(cases)), as_json(sagas)])
         if cursor.rowcount != len(sagas):
             raise StaleSaga(f"{len(sagas) - cursor.rowcount} of {len(sagas)} sagas moved on meanwhile.")
 
 
-def _step_values(row: SagaStep) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in STEP_COLUMNS}
+def _steps_of(cases: Sequence[Case]) -> list[dict[str, Any]]:
+    """What was touched of these sagas."""
+    rows = [case.steps[name] for case in cases for name in sorted(case.touched)]
+    return [{name: getattr(row, name) for name in STEP_COLUMNS} for row in rows]
 
 
 def _saga_values(saga: Saga, waited_for: UUID | None) -> dict[str, Any]:

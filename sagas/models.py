@@ -53,6 +53,9 @@ class Saga(models.Model):
         indexes = [
             models.Index(fields=["id"], name="saga_running", condition=Q(status="running")),
             models.Index(fields=["id"], name="saga_needs_attention", condition=Q(status="needs_attention")),
+            # Rare among millions: without them a list of them reads them all.
+            models.Index(fields=["id"], name="saga_compensated", condition=Q(status="compensated")),
+            models.Index(fields=["id"], name="saga_backward", condition=Q(direction="backward")),
         ]
         constraints = [
             models.UniqueConstraint(fields=["name", "subject_id"], name="one_saga_per_name_and_subject"),

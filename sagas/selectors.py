@@ -160,7 +160,8 @@ def _undo(row: SagaStep | None) -> Run | None:
 
 def unknown_to_this_code() -> list[tuple[str, int, str, int]]:
     """Live sagas (name, version, step, how many) that this code could not go on with: a deploy of it must stop."""
-    live = Saga.objects.filter(status__in=[Saga.Status.RUNNING, Saga.Status.NEEDS_ATTENTION])
+    # Said as two conditions, each of which is a partial index's; IN would read every saga there ever was.
+    live = Saga.objects.filter(Q(status=Saga.Status.RUNNING) | Q(status=Saga.Status.NEEDS_ATTENTION))
     counted = live.values_list("name", "version", "current_step").annotate(Count("id")).order_by("name", "version")
     return [row for row in counted if not _is_known(*row[:3])]
 

@@ -20,7 +20,7 @@ import uuid_utils.compat
 from django.conf import settings
 from django.test import override_settings
 
-from outbox import bell, heartbeat, remote, wakeup
+from outbox import bell, heartbeat, low_water, remote, wakeup
 from providers import backend
 from providers.gate import gate as gate_of_a_process
 from tests.support.crash import Crash
@@ -33,8 +33,9 @@ from .world import World
 
 # Modules that read a clock by `time.…`.
 CLOCKS = (
-    "outbox.remote", "outbox.relay", "outbox.wakeup", "providers.gate", "providers.deadline", "providers.client",
-    "providers.answers", "payments.webhooks", "idempotency.waiting",
+    "outbox.remote", "outbox.relay", "outbox.wakeup", "outbox.low_water", "outbox.operations",
+    "providers.gate", "providers.deadline", "providers.client", "providers.answers", "payments.webhooks",
+    "idempotency.waiting",
 )  # fmt: skip
 EVENTS = ["order.*", "payment.*", "shipment.*", "stock.*", "message.*"]
 _worlds: list[World] = []
@@ -71,6 +72,22 @@ def simulated_settings() -> dict[str, Any]:
     }
 
 
+class _Marks:
+    """Low-water marks are a process's own, as its clock is."""
+
+    def __init__(self) -> None:
+        self._marks: dict[tuple[int, str], Any] = {}
+
+    def get(self, name: str) -> Any:
+        return self._marks.get((id(_strand().process), name))
+
+    def pop(self, name: str, default: Any) -> Any:
+        return self._marks.pop((id(_strand().process), name), default)
+
+    def __setitem__(self, name: str, mark: Any) -> None:
+        self._marks[id(_strand().process), name] = mark
+
+
 @contextmanager
 def stage() -> Iterator[Stage]:
     """Threads and a database for many seeds, one after the other."""
@@ -104,6 +121,7 @@ def simulated(seed: int, threads: Stage) -> Iterator[World]:
         patch.object(wakeup.WakeUpThread, "wake", lambda _: setattr(new, "notified", new.random.random() < 0.9)),
         patch.object(heartbeat, "stopping", lambda: _strand().process.stopping),
         patch.object(remote, "wait", _wait),
+        patch.object(low_water, "_marks", _Marks()),
         patch.object(remote, "os", SimpleNamespace(_exit=_exit)),
         patch("providers.gate.threading", _threading()),
         *[patch.object(module, "gate", _gate) for module in _modules_with_the_gate()],

@@ -1,0 +1,161 @@
+"""Everything that the service reads or changes in its big tables beside the way of one order."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+from urllib.parse import quote
+
+from django.contrib.auth.models import User
+from django.core.management import call_command
+
+from benchmarks import plan
+from outbox import bell, health, operations, read_only_admin, selectors, telemetry
+from outbox.models import OutboxMessage
+from outbox.relay import _claim
+from outbox.routing import Outside
+from sagas import lifecycle, recovery
+from sagas import selectors as sagas
+from sagas import telemetry as sagas_telemetry
+from tests.support import staff
+
+from . import grown
+
+Read = Callable[[], object]
+
+
+def _ago(days: int) -> str:
+    return quote(f"{datetime.now(UTC).date() - timedelta(days=days)} 00:00:00+00:00")
+
+
+OUTBOX_LISTS = [
+    "",
+    *(f"state__exact={state}" for state in OutboxMessage.State.values),
+    "stuck=true",
+    *(f"reading={reading}" for reading in ("due", "running", "scheduled", "parked", "backing_off")),
+    *(f"destination={name}" for name in (grown.DESTINATION, grown.RARE, "grown.destination_1")),
+    f"destination={grown.RARE}&state__exact=dead",
+    "q=0197c2a4-0000-7000-8000-000000000000",
+    "p=100",
+]
+SAGA_LISTS = [
+    "",
+    *(f"status__exact={status}" for status in ("running", "needs_attention", "completed", "compensated")),
+    *(f"direction__exact={direction}" for direction in ("forward", "backward")),
+    "stuck=true",
+    "q=0197c2a4-0000-7000-8000-000000000000",
+    "p=100",
+]
+ORDER_LISTS = [
+    "",
+    *(f"status__exact={status}" for status in ("pending", "confirmed", "rejected", "cancelled")),
+    f"placed_at__gte={_ago(3)}",
+    f"placed_at__gte={_ago(300)}&status__exact=cancelled",
+    "q=0197c2a4-0000-7000-8000-000000000000",
+    "q=customer-7",
+    "p=100",
+]
+ADMIN = [
+    *(f"/admin/outbox/outboxmessage/?{query}" for query in OUTBOX_LISTS),
+    *(f"/admin/outbox/inboxentry/?{query}" for query in ("", "consumer=rare.consumer", f"q={'0' * 32}", "p=100")),
+    *(f"/admin/sagas/saga/?{query}" for query in SAGA_LISTS),
+    *(f"/admin/orders/order/?{query}" for query in ORDER_LISTS),
+]
+STAFF_API = [
+    *(
+        f"/outbox-messages?{query}"
+        for query in (
+            "",
+            *(f"state={state}" for state in OutboxMessage.State.values),
+            "stuck=true",
+            f"destination={grown.DESTINATION}",
+            "type=rare.told.v1",
+            "message_id=0197c2a4-0000-7000-8000-000000000000",
+            "aggregate_id=0197c2a4-0000-7000-8000-000000000000",
+        )
+    ),
+    *(f"/inbox-messages?{query}" for query in ("", "consumer=rare.consumer", f"message_id={'0' * 32}")),
+    *(
+        f"/sagas?{query}"
+        for query in (
+            "",
+            *(f"status={status}" for status in ("running", "needs_attention", "completed", "compensated")),
+            "direction=backward",
+            "stuck=true",
+            "name=fulfil_order",
+            "subject_id=0197c2a4-0000-7000-8000-000000000000",
+        )
+    ),
+]
+DESTINATION = Outside(name=grown.DESTINATION, backend="", patterns=())
+
+
+def page_of_a_customer() -> object:
+    client = staff.api()
+    client.force_authenticate(User.objects.get(username="customer-7"))
+    return client.get("/orders")
+
+
+ENGINE: dict[str, Read] = {
+    "a claim": lambda: _claim(DESTINATION),
+    "the bell": bell.ring_all,
+    "parking": operations.park,
+    "burying what is spent": operations.bury_spent,
+    "a purge's batch": lambda: operations.purge(batches=1),
+    "a purge that finds nothing": lambda: operations.purge(older_than=timedelta(days=60)),
+    "a purge of the inbox that finds nothing": lambda: operations.purge_inbox(older_than=timedelta(days=60)),
+    "a purge of the sagas that finds nothing": lambda: lifecycle.purge(older_than=timedelta(days=60)),
+    "the sweep of sagas without a message": recovery.sweep,
+    "the sweep of overdue sagas": recovery.attend_overdue,
+    "outbox_status": lambda: call_command("outbox_status", stdout=StringIO()),
+    "health": health.measure,
+    "the outbox's metrics": lambda: list(telemetry.collect()),
+    "the sagas' metrics": lambda: list(sagas_telemetry.collect()),
+    "sagas check": sagas.unknown_to_this_code,
+    "a customer's orders": page_of_a_customer,
+}
+
+
+QUICK = [
+    "a claim",
+    "the bell",
+    "outbox_status",
+    "health",
+    "the outbox's metrics",
+    "the sagas' metrics",
+    *(f"/admin/outbox/outboxmessage/?{query}" for query in ("", "state__exact=skipped", f"destination={grown.RARE}")),
+    *(f"/admin/sagas/saga/?{query}" for query in ("", "status__exact=compensated")),
+    *(f"/admin/orders/order/?{query}" for query in ("", "status__exact=cancelled", "q=customer-7")),
+]
+ALL = [*ADMIN, *STAFF_API, *ENGINE]
+
+
+def act_of(name: str) -> Read:
+    """What makes the statements of this read."""
+    if name in ENGINE:
+        return ENGINE[name]
+    if name.startswith("/admin/"):
+        client = staff.signed_in(
+            User.objects.filter(is_superuser=True).first() or User.objects.create_superuser("root")
+        )
+    else:
+        client = staff.api(is_staff=True)
+
+    def show() -> None:
+        assert client.get(name).status_code == 200
+
+    return show
+
+
+def assert_bounded(name: str) -> None:
+    """No statement of this read looks at a big table as a whole, nor at more rows than a list may.
+
+    A list whose filter has no index finds the oldest row that it may look at, looks at those since, and counts.
+    """
+    rows_max = 2 * selectors.UNINDEXED_ROWS_MAX + read_only_admin.COUNTED_ROWS_MAX
+    statements = {sql: params for sql, params in plan.caught(act_of(name)) if any(table in sql for table in grown.BIG)}
+    assert statements, f"{name} read nothing"
+    for sql, params in statements.items():
+        found = plan.explain(sql, params)
+        told = "\n".join([name, sql[:3_000], *found.lines()])
+        assert found.rows_read(grown.BIG) <= rows_max, told
+        assert not any(found.whole_scans(table) for table in grown.BIG), told

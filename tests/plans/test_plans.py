@@ -1,0 +1,26 @@
+"""Lists, probes and the claim read a bounded part of tables that have grown: the statements are the service's own.
+
+Each is caught on its way to Postgres and explained with ANALYZE, so what counts is what was read, not an estimate.
+All of them, at five million messages: test_five_million.py.
+"""
+
+import pytest
+
+from . import grown, reads
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _grown_tables(django_db_setup, django_db_blocker):
+    with django_db_blocker.unblock(), grown.grown(messages=40_000, others=20_000):
+        yield
+
+
+@pytest.mark.django_db
+@pytest.mark.xdist_group("plans")
+def test_lists_probes_and_the_claim_read_a_bounded_part_of_big_tables(monkeypatch):
+    """With bounds as small as these tables are."""
+    monkeypatch.setattr("outbox.bell._send", lambda destination: True)
+    monkeypatch.setattr("outbox.selectors.UNINDEXED_ROWS_MAX", 2_000)
+    monkeypatch.setattr("outbox.read_only_admin.COUNTED_ROWS_MAX", 1_000)
+    for name in reads.QUICK:
+        reads.assert_bounded(name)
