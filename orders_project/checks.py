@@ -56,7 +56,7 @@ def check_times(app_configs: object, **_: Any) -> list[CheckMessage]:
         *_below("DATABASE_STATEMENT_TIMEOUT_SECONDS", shortest_claim, error_id="E002"),
         *_below("DATABASE_LOCK_TIMEOUT_SECONDS", shortest_claim, error_id="E003"),
         *_below("DATABASE_IDLE_IN_TRANSACTION_TIMEOUT_SECONDS", shortest_claim, error_id="E004"),
-        *_below("RABBITMQ_SEND_SECONDS", conf.remote_claim_seconds - SEND_MARGIN_SECONDS, error_id="E011"),
+        *_sends(conf),
         *_below("CELERY_TASK_SOFT_TIME_LIMIT", settings.CELERY_TASK_TIME_LIMIT, error_id="E010"),
         *_below("CELERY_TASK_TIME_LIMIT", conf.claim_seconds, error_id="E010"),
         *_retentions(conf),
@@ -163,6 +163,12 @@ def _retentions(conf: OutboxConf) -> Iterator[CheckMessage]:
     if conf.inbox_retention_days <= conf.retention_days:
         text = "OUTBOX['INBOX_RETENTION_DAYS'] must exceed OUTBOX['RETENTION_DAYS']."
         yield _error(text, "E005", hint="A row that can still be sent again must still be known to its consumer.")
+
+
+def _sends(conf: OutboxConf) -> Iterator[CheckMessage]:
+    if settings.RABBITMQ_URL:
+        longest = conf.remote_claim_seconds - SEND_MARGIN_SECONDS
+        yield from _below("RABBITMQ_SEND_SECONDS", longest, error_id="E011")
 
 
 def _backoff(conf: OutboxConf) -> Iterator[CheckMessage]:

@@ -61,8 +61,13 @@ def test_a_timeout_that_outlasts_a_claim_or_is_off_is_refused(settings, name, er
 
 @pytest.mark.parametrize("seconds", [0, 25, 30])
 def test_a_batch_to_rabbitmq_that_may_end_after_its_claim_is_refused(settings, seconds):
-    settings.RABBITMQ_SEND_SECONDS = seconds
+    settings.RABBITMQ_URL, settings.RABBITMQ_SEND_SECONDS = "amqp://127.0.0.1", seconds
     assert errors() == ["E011"]
+
+
+def test_who_sends_nothing_to_rabbitmq_is_not_asked_how_long_it_takes(settings):
+    settings.RABBITMQ_URL, settings.RABBITMQ_SEND_SECONDS = "", 30
+    assert errors() == []
 
 
 @pytest.mark.parametrize("seconds", [15, 60])
