@@ -165,6 +165,8 @@ class _RemoteRun:
         self._guarded(self._start_due)
         if answered:
             self._record(answered)
+        if self.in_flight:
+            # With nothing left in flight the run ends, and whoever called it rings.
             self._guarded(lambda: bell.ring(wakeup.take_collected()))
 
     def _guarded(self, act: Callable[[], object]) -> None:
@@ -192,7 +194,7 @@ class _RemoteRun:
             self.gate.release(all_slots - len(self.in_flight))
 
     def _start_some(self, slots: int) -> bool:
-        """One claim; tells whether it led to calls."""
+        """One claim; tells whether there may be more: it led to calls, and took all it asked for or one alone."""
         messages = claim(self.destination, slots)
         self.claimed += len(messages)
         # From before the intent is on record: no call begins later than its deadline after that (I13).
@@ -201,7 +203,7 @@ class _RemoteRun:
         for message, call in calls:
             future = self.gate.submit(call.perform, ends_at=ends_at)
             self.in_flight[future] = _InFlight(message=message, call=call, ends_at=ends_at)
-        return bool(calls)
+        return bool(calls) and (len(messages) == slots or messages[0].attempts > 1)
 
     def _note(self, messages: Sequence[Message]) -> list[tuple[Message, Call]]:
         """Phase 1. A message that needs no call (its saga has turned, or waits for another) is done right here."""

@@ -20,10 +20,10 @@ ORDERS = 10
 ROUND_TRIPS = {
     START: 11,
     step("reserve_stock"): 13,
-    step("charge_payment"): 24,
-    step("create_shipment"): 24,
+    step("charge_payment"): 22,
+    step("create_shipment"): 22,
     step("confirm_order"): 13,
-    "notifications.order_confirmed": 16,
+    "notifications.order_confirmed": 15,
 }
 
 
