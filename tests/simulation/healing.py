@@ -26,6 +26,7 @@ RELAY_SECONDS = 0.4
 TICK_SECONDS = 5.0
 # The reconciliation's interval, and what it leaves alone as still under way.
 COMPARISON_SECONDS = 100.0
+COMPARISONS = 2
 # What does not end after so much help needs more than help.
 HELP_MAX = 12
 # "Try again in a moment": who was refused, or helped in vain, waits first; in all longer than the horizon.
@@ -42,8 +43,7 @@ class Healing:
         self.world = world
         self._relayed_at = self._ticked_at = -1_000.0
         self._helped: Counter[Any] = Counter()
-        # What came after everybody had given it up is found by comparing the books, and then undone.
-        self._comparisons = 2 if world.happened["an effect beyond the horizon"] else 0
+        self._comparisons = COMPARISONS
 
     def goes_on(self) -> bool:
         """With nobody at work: something begins, or time passes. False: all is at rest."""
@@ -88,7 +88,8 @@ class Healing:
             periodic.run(name)
 
     def _compares(self) -> bool:
-        if not self._comparisons:
+        """What came after everybody had given it up, perhaps only now, is found by comparing the books, and undone."""
+        if not self._comparisons or not self.world.happened["an effect beyond the horizon"]:
             return False
         self._comparisons -= 1
         self.world.pass_time(COMPARISON_SECONDS)
