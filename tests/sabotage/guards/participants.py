@@ -265,9 +265,9 @@ GUARDS = [
         layers={
             CODE: [
                 Edit(
-                    "providers.gate.Gate._reserve",
-                    "reserved = max(0, min(wanted, self._left()))",
-                    "reserved = wanted",
+                    "providers.gate.Gate._left",
+                    "return min(self._slots.size + len(self._given_up), self.limits.call_slots) - self._taken",
+                    "return self.limits.call_slots",
                 )
             ]
         },
