@@ -141,7 +141,9 @@ class World:
         strand.process.strands.remove(strand)
         if strand.error is not None and not strand.is_call:
             self.happened["a task ended with an error"] += 1
-            self.tell(f"{strand} ends with {type(strand.error).__name__}: {str(strand.error)[:80]}")
+            # Not what Postgres says below it: where a row lies in its file is no step of the seed.
+            said = str(strand.error).partition("\n")[0][:80]
+            self.tell(f"{strand} ends with {type(strand.error).__name__}: {said}")
         if after := self._after.pop(strand, None):
             after(strand)
         if strand.process.is_stopped():
