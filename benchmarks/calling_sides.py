@@ -25,9 +25,10 @@ OUR_PROCESSES = ("relay", "worker", "remote-worker", "remote-worker-2")
 
 
 class Side(Protocol):
-    """One way to run the saga. `open` and `failed` are queries that count sagas."""
+    """One way to run the saga, with `slots` calls under way per process. `open` and `failed` count sagas."""
 
     name: str
+    slots: int
     database: str
     open: str
     failed: str

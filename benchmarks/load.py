@@ -45,25 +45,41 @@ class Found:
 
 def closed_loop(requests: Requests, *, clients: int, seconds: float) -> Found:
     """Each client sends its next request when it has the answer to its last. Raises on anything but a 201."""
+    began = time.monotonic()
+    count = _together(requests, lambda: time.monotonic() < began + seconds, clients=clients)
+    return Found(per_second=count / (time.monotonic() - began), count=count)
+
+
+def send_together(requests: Requests, *, count: int, clients: int) -> None:
+    """That many in all, each client one after the other. Raises on anything but a 201."""
+    left = iter(range(count))
+    lock = threading.Lock()
+
+    def goes_on() -> bool:
+        with lock:
+            return next(left, None) is not None
+
+    _together(requests, goes_on, clients=clients)
+
+
+def _together(requests: Requests, goes_on: Callable[[], bool], *, clients: int) -> int:
     counts: list[int] = []
     failures: list[OSError | RuntimeError] = []
-    ends_at = time.monotonic() + seconds
 
     def client() -> None:
         try:
-            counts.append(_drive(requests, lambda: time.monotonic() < ends_at))
+            counts.append(_drive(requests, goes_on))
         except (OSError, RuntimeError) as error:
             failures.append(error)
 
     threads = [threading.Thread(target=client) for _ in range(clients)]
-    began = time.monotonic()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     if failures:
         raise failures[0]
-    return Found(per_second=sum(counts) / (time.monotonic() - began), count=sum(counts))
+    return sum(counts)
 
 
 def send(requests: Requests, *, count: int) -> None:

@@ -15,7 +15,7 @@ from benchmarks import counts, program
 from benchmarks.counts import Count, Span
 from benchmarks.criterion import Limit, Rounds, judge
 from benchmarks.load import Requests, send
-from benchmarks.place import START, Place, hold_back, let_go, place, settle
+from benchmarks.place import LEFT, START, Place, hold_back, let_go, place, settle, wait_for_rest
 from benchmarks.report import Report
 
 BATCH = 50
@@ -35,12 +35,6 @@ STAGES = {
     "notify": "notifications.order_confirmed",
 }
 WEBHOOK = "payments.reread"
-LEFT = """
-SELECT /* bench-own */ (SELECT count(*) FROM outbox_outboxmessage WHERE state <> 'done')
-  + (SELECT count(*) FROM orders_order WHERE status <> 'confirmed')
-"""
-DRAIN_MAX_SECONDS = 120
-POLL_SECONDS = 0.1
 WARM_UP_SECONDS = 3.0
 AT_BATCH = {"OUTBOX_CLAIM_BATCH_SIZE": str(BATCH), "PROVIDER_CALL_SLOTS": str(BATCH), "EMAIL_URL": "dummymail://"}
 
@@ -57,7 +51,7 @@ def drain(connection: psycopg.Connection[Any]) -> Span:
     """Lets the waiting orders go, and counts until nothing is left to do."""
     began = counts.begin(connection)
     let_go(connection)
-    _wait_for_rest(connection)
+    wait_for_rest(connection)
     return counts.since(connection, began)
 
 
@@ -66,16 +60,8 @@ def warm_up(here: Place, connection: psycopg.Connection[Any], requests: Requests
     here.stack.start(*DRAINING)
     here.stack.wait_until_ready(*DRAINING)
     send(requests, count=BATCH)
-    _wait_for_rest(connection)
+    wait_for_rest(connection)
     time.sleep(WARM_UP_SECONDS)
-
-
-def _wait_for_rest(connection: psycopg.Connection[Any]) -> None:
-    gives_up_at = time.monotonic() + DRAIN_MAX_SECONDS
-    while (left := connection.execute(LEFT).fetchone()) != (0,):
-        if time.monotonic() > gives_up_at:
-            raise SystemExit(f"{left} orders and messages are left after {DRAIN_MAX_SECONDS} s.")
-        time.sleep(POLL_SECONDS)
 
 
 def stage_by_stage(connection: psycopg.Connection[Any]) -> dict[str, Span]:

@@ -1,4 +1,4 @@
-"""What docs/performance.md shows of the kept results, between its marks; a test compares the two.
+"""What docs/performance.md and docs/scaling.md show of the kept results, between their marks; a test compares them.
 
 python -m benchmarks.page
 """
@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import peers
+from benchmarks import peers, sizing
 from benchmarks.report import RESULTS, figure
 from local.folder import PROJECT_DIR
 
-PAGE = PROJECT_DIR / "docs" / "performance.md"
+DOCS = PROJECT_DIR / "docs"
+PAGES = ("performance.md", "scaling.md")
 HEAD = """| target | what | ours | theirs | ratio (lowest–highest) | must be | met | limit |
 | --- | --- | --- | --- | --- | --- | --- | --- |"""
 TITLES = {
@@ -24,6 +25,10 @@ TITLES = {
     "p95_ms": "p95, ms",
     "p99_ms": "p99, ms",
     "max_ms": "longest, ms",
+    "cpu_ms": "processor, ms an order",
+    "orders_per_core_second": "orders a second on one core",
+    "orders_per_second": "orders/s",
+    "disk_kb": "disk, kB an order",
 }
 PICTURES = {
     "saga-by-batch.svg": "Sagas per second against batch size",
@@ -36,16 +41,18 @@ NOTHING = "\nNot measured yet.\n"
 def write() -> None:
     """Draws the plots anew, and puts what was measured between the page's marks."""
     subprocess.run([peers.python(), str(Path(__file__).with_name("plots.py"))], check=True)
-    PAGE.write_text(render(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for name in PAGES:
+        page = DOCS / name
+        page.write_text(render(page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def render(text: str) -> str:
-    """The page with every part that is written by the benchmarks written anew."""
-    parts = {"results": table(), "counts": counts(), "latency": latency(), "pictures": pictures()}
-    for name, part in parts.items():
+    """A page with every part that is written by the benchmarks written anew."""
+    for name, part in PARTS.items():
         begin, end = f"<!-- {name}: written by `make bench` -->", f"<!-- {name}: end -->"
-        before, _, rest = text.partition(begin)
-        text = f"{before}{begin}\n{part}\n{end}{rest.partition(end)[2]}"
+        before, found, rest = text.partition(begin)
+        if found:
+            text = f"{before}{begin}\n{part()}\n{end}{rest.partition(end)[2]}"
     return text
 
 
@@ -71,9 +78,24 @@ def latency() -> str:
     return f"{_markdown(kept['tables']['by_stage'])}\n{_measured(kept)}\n" if kept else NOTHING
 
 
+def capacity() -> str:
+    """What an order asks of each process, and of the disk."""
+    kept = _kept("capacity")
+    if not kept:
+        return NOTHING
+    tables = [_markdown(kept["tables"][name]) for name in ("whole", "by_process", "disk")]
+    return "\n".join([*tables, _measured(kept), ""])
+
+
+def sized() -> str:
+    """What some rates need, by the figures above."""
+    kept = _kept("capacity")
+    return _markdown(sizing.table(kept["tables"])) if kept else NOTHING
+
+
 def pictures() -> str:
     """The plots that were drawn."""
-    drawn = {name: text for name, text in PICTURES.items() if (PAGE.parent / "images" / name).exists()}
+    drawn = {name: text for name, text in PICTURES.items() if (DOCS / "images" / name).exists()}
     return "\n".join(f"\n![{text}](images/{name})" for name, text in drawn.items()) + "\n" if drawn else NOTHING
 
 
@@ -113,6 +135,15 @@ def _measured(result: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     return f"- {result['target'].upper()}: {result['measured_at'][:10]}, {result['machine']}; {versions}."
 
+
+PARTS = {
+    "results": table,
+    "counts": counts,
+    "latency": latency,
+    "pictures": pictures,
+    "capacity": capacity,
+    "sizing": sized,
+}
 
 if __name__ == "__main__":
     write()

@@ -7,6 +7,7 @@ uses the same data folder and fresh databases.
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -50,6 +51,12 @@ INSERT /* bench-own */ INTO outbox_destination AS bell (name, slots, rings, paus
 VALUES (%s, 1, 0, 0, 'a round is prepared', now() + interval '1 hour')
 ON CONFLICT (name) DO UPDATE SET paused_until = excluded.paused_until, pause_reason = excluded.pause_reason
 """
+LEFT = """
+SELECT /* bench-own */ (SELECT count(*) FROM outbox_outboxmessage WHERE state <> 'done')
+  + (SELECT count(*) FROM orders_order WHERE status <> 'confirmed')
+"""
+REST_MAX_SECONDS = 120
+REST_POLL_SECONDS = 0.1
 LET_GO = "UPDATE /* bench-own */ outbox_destination SET paused_until = NULL, pause_reason = '' WHERE name = %s"
 
 
@@ -158,6 +165,15 @@ def hold_back(connection: psycopg.Connection[Any], destination: str = START) -> 
 
 def let_go(connection: psycopg.Connection[Any], destination: str = START) -> None:
     connection.execute(LET_GO, [destination])
+
+
+def wait_for_rest(connection: psycopg.Connection[Any]) -> None:
+    """Until every order is confirmed and no message is left."""
+    gives_up_at = time.monotonic() + REST_MAX_SECONDS
+    while (left := connection.execute(LEFT).fetchone()) != (0,):
+        if time.monotonic() > gives_up_at:
+            raise SystemExit(f"{left} orders and messages are left after {REST_MAX_SECONDS} s.")
+        time.sleep(REST_POLL_SECONDS)
 
 
 def round_trips(connection: psycopg.Connection[Any], *, like: Sequence[str] | None = None) -> int:

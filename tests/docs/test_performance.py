@@ -5,15 +5,42 @@ import json
 import pytest
 
 from benchmarks import page as written
+from benchmarks import sizing
 from benchmarks.counts import KINDS, OTHER, kind_of
 from benchmarks.criterion import Rounds, judge
 from tests.docs.pages import page
 
 
-def test_what_the_page_shows_is_what_the_kept_results_make():
-    text = page("docs/performance.md").text
+@pytest.mark.parametrize("name", written.PAGES)
+def test_what_a_page_shows_is_what_the_kept_results_make(name):
+    text = page(f"docs/{name}").text
 
     assert written.render(text) == text
+
+
+def test_every_part_stands_on_one_of_the_pages():
+    texts = [page(f"docs/{name}").text for name in written.PAGES]
+
+    marks = {part: sum(f"<!-- {part}: written by `make bench` -->" in text for text in texts) for part in written.PARTS}
+    assert marks == dict.fromkeys(written.PARTS, 1)
+
+
+def test_what_a_rate_needs_is_calculated_from_what_an_order_was_measured_to_ask():
+    rows = sizing.table(
+        {
+            "whole": [{"wal_kb": 30}],
+            "by_process": [{"process": "web", "cpu_ms": 6}, {"process": "beat", "cpu_ms": 1}],
+            "disk": [{"what": "order, money, stock, parcel", "disk_kb": 5}, {"what": "saga", "disk_kb": 10}],
+        }
+    )
+
+    assert {row["what"]: row["1,000 orders/s"] for row in rows} == {
+        "web: cores": "10",
+        "call slots for each provider, at 0.3 s a call": "500",
+        "WAL, MB/s": "30",
+        "disk of unfinished and kept messages and sagas, GB a day": "864",
+        "disk that stays, GB a day": "432",
+    }
 
 
 def test_every_kept_figure_has_its_row(tmp_path, monkeypatch):
