@@ -7,6 +7,7 @@ latest was is printed. Times are the database's: from the saga's beginning to it
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from benchmarks.criterion import Criterion, Rounds, judge
@@ -22,7 +23,25 @@ WHERE subject_id = ANY(%s) AND status = 'completed'
 """
 
 
-def measure(here: Place, *, rate: float, seconds: int) -> list[Criterion]:
+@dataclass(frozen=True, kw_only=True)
+class Arrivals:
+    """How long sagas took that arrived one commit at a time, in seconds; `late` is the latest arrival's delay."""
+
+    rate: float
+    took: Sequence[float]
+    batch: float
+    late: float
+
+    def line(self) -> str:
+        shares = ", ".join(f"p{share * 100:.0f} {percentile(self.took, share):.2f} s" for share in (0.5, 0.95, 0.99))
+        return f"{self.rate:,.0f} sagas/s: {shares}, mean batch {self.batch:.1f}, at most {self.late:.1f} s late"
+
+    def criterion(self) -> Criterion:
+        p95 = Rounds(unit="s from commit to end (p95)", ours=[percentile(self.took, 0.95)])
+        return judge(f"open loop at {self.rate:,.0f} sagas/s, mean batch {self.batch:.1f}", p95, at_most=1.0)
+
+
+def measure(here: Place, *, rate: float, seconds: int) -> Arrivals:
     """`rate` sagas a second for so many seconds, and how long each took."""
     with here.connect() as connection:
         rows = [UUID(row) for row in new_rows(connection, int(rate * seconds))]
@@ -33,15 +52,9 @@ def measure(here: Place, *, rate: float, seconds: int) -> list[Criterion]:
             if time.monotonic() > deadline:
                 raise SystemExit(f"{len(rows) - len(took)} of {len(rows)} sagas did not end.")
             time.sleep(0.2)
-        batch = mean_batch(connection) or 0.0
-    print(
-        f"  open loop: {rate:,.0f} sagas/s for {seconds} s: p50 {percentile(took, 0.5) * 1000:.0f} ms, "
-        f"p95 {percentile(took, 0.95) * 1000:.0f} ms, p99 {percentile(took, 0.99) * 1000:.0f} ms, "
-        f"mean batch {batch:.1f}, arrivals late by {late * 1000:.0f} ms at most",
-        flush=True,
-    )
-    p95 = Rounds(unit="s from commit to end (p95)", ours=[percentile(took, 0.95)])
-    return [judge(f"open loop at {rate:,.0f} sagas/s, mean batch {batch:.1f}", p95, at_most=1.0)]
+        found = Arrivals(rate=rate, took=took, batch=mean_batch(connection) or 0.0, late=late)
+    print(f"  open loop: {found.line()}", flush=True)
+    return found
 
 
 def arrive(rows: Sequence[UUID], *, rate: float) -> float:

@@ -2,7 +2,8 @@
 
 All three update the same kind of rows on the same durable Postgres, with two worker processes each. A round is: new
 rows, everything enqueued in one go, the clock until the last one is complete, then a check that every row was touched
-exactly once by every step. Rounds alternate. Then the open loop: sagas arrive one commit at a time at half our rate.
+exactly once by every step. Rounds alternate. Then the open loop: sagas arrive one commit at a time at half the rate
+that the bars ask for, and once more at half of what we reached.
 """
 
 import argparse
@@ -36,6 +37,8 @@ ROUND_MAX_SECONDS = 300
 WARM_UP = 200
 PEERS = {"dbos": ("DBOS 3.4, two processes", 10.0), "chain": ("bare Celery chain", 5.0)}
 BATCHES = (1, 10, 50, 200)
+# The open loop's: the bar, and for who looks for the wall our own rate, where each arrival costs as much as its saga.
+RATES_OF = ("must be reached", "was reached")
 
 
 @dataclass
@@ -153,10 +156,11 @@ def measure(options: argparse.Namespace) -> Report:
         measured = compare([side for side in all_sides if side.name in wanted], here, options)
         limit = fewest_statements(here)
         criteria = criteria_of(measured, limit)
-        series = {}
+        series, arrivals = {}, []
         if not options.only_rounds:
-            rate = median(one.per_second for one in measured["ours"]) / 2
-            criteria += open_loop.measure(here, rate=rate, seconds=options.open_seconds)
+            bar, reached = half_of_what_must_be(measured), median(one.per_second for one in measured["ours"]) / 2
+            arrivals = [open_loop.measure(here, rate=rate, seconds=options.open_seconds) for rate in (bar, reached)]
+            criteria.append(arrivals[0].criterion())
             series = {"saga_by_batch": batch_series(here, options)}
     return Report(
         target="p1",
@@ -164,8 +168,17 @@ def measure(options: argparse.Namespace) -> Report:
         criteria=criteria,
         versions={"dbos": "3.4.0"},
         series=series,
-        notes=[note(name, found) for name, found in measured.items()],
+        notes=[
+            *(note(name, found) for name, found in measured.items()),
+            *(f"open loop at half of what {of}: {one.line()}" for of, one in zip(RATES_OF, arrivals, strict=False)),
+        ],
     )
+
+
+def half_of_what_must_be(measured: dict[str, list[Measured]]) -> float:
+    """The open loop's rate: half of the higher of the two bars."""
+    bars = [bound * median(one.per_second for one in measured[side]) for side, (_, bound) in PEERS.items()]
+    return max(bars) / 2
 
 
 def note(name: str, found: Sequence[Measured]) -> str:

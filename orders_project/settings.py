@@ -124,6 +124,8 @@ DATABASE_IDLE_IN_TRANSACTION_TIMEOUT_SECONDS = env.int("DATABASE_IDLE_IN_TRANSAC
 DATABASE_LOCK_TIMEOUT_SECONDS = env.float("DATABASE_LOCK_TIMEOUT_SECONDS", 2.0)
 # 0: one persistent connection per thread (workers). gunicorn.conf.py sets a number: a pool shared by the web's threads.
 DATABASE_POOL_MAX_SIZE = env.int("DATABASE_POOL_MAX_SIZE", 0)
+# Executions after which a connection prepares a statement; 0: never (a pooler that does not know prepared statements).
+DATABASE_PREPARE_AFTER = env.int("DATABASE_PREPARE_AFTER", 5)
 DATABASES["default"].update(
     {
         "ENGINE": "django.db.backends.postgresql",
@@ -142,6 +144,11 @@ DATABASES["default"].setdefault("OPTIONS", {}).update(
         ),
     }
 )
+if DATABASE_PREPARE_AFTER:
+    # Parsed once and planned each time: a plan that was kept from when a table was small reads all of it when it has
+    # grown (docs/decisions/0021).
+    DATABASES["default"]["OPTIONS"] |= {"server_side_binding": True, "prepare_threshold": DATABASE_PREPARE_AFTER}
+    DATABASES["default"]["OPTIONS"]["options"] += " -c plan_cache_mode=force_custom_plan"
 if DATABASE_POOL_MAX_SIZE:
     DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 2, "max_size": DATABASE_POOL_MAX_SIZE, "timeout": 5}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import requests
+from django.conf import settings
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from psycopg import pq
@@ -200,6 +201,8 @@ def round_trips(work: Callable[[], Any]) -> list[str]:
     """What went over the wire, as libpq itself saw it: the verb of each statement; each was waited for once."""
     connection.ensure_connection()
     libpq = connection.connection.pgconn
+    # Of a statement that was prepared before, only its name would go over the wire; as often, but untold.
+    connection.connection.prepare_threshold = None
     with tempfile.TemporaryFile() as trace:
         libpq.trace(trace.fileno())
         libpq.set_trace_flags(pq.Trace.SUPPRESS_TIMESTAMPS)
@@ -207,9 +210,10 @@ def round_trips(work: Callable[[], Any]) -> list[str]:
             work()
         finally:
             libpq.untrace()
+            connection.connection.prepare_threshold = settings.DATABASE_PREPARE_AFTER or None
         trace.seek(0)
         text = trace.read().decode(errors="replace")
-    waits = re.findall(r"^F\t\d+\t(?:Query|Sync)\t", text, re.MULTILINE)
+    waits = re.findall(r"^F\t\d+\t(?:Query|Sync)\b", text, re.MULTILINE)
     statements = re.findall(r'^F\t\d+\t(?:Query|Parse)\t "(?:" ")?\s*(\w+)', text, re.MULTILINE)
     assert len(waits) == len(statements), text
     return statements
