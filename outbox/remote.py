@@ -33,9 +33,10 @@ from .exceptions import CallOverstayed
 from .models import OutboxMessage
 from .routing import Inside, Run
 
-# How long answers gather before they are recorded together. Under load they gather by themselves, while others are
-# recorded; every moment here is one in which a free slot does not call.
-GATHER_SECONDS = 0.01
+# How long answers gather before they are recorded together: as long as claiming and recording took the last time,
+# within these bounds. Where that is slow, a free slot's moment costs less than a transaction for each answer.
+GATHER_MIN_SECONDS = 0.01
+GATHER_MAX_SECONDS = 0.05
 # With nothing answered and nothing due, how often a free slot looks for new work.
 CLAIM_AGAIN_SECONDS = 0.25
 # A run makes room for other destinations of its worker, and for a stop, at least this often.
@@ -132,6 +133,7 @@ class _RemoteRun:
         self.gate = work.gate()
         self.in_flight: dict[Future[Any], _InFlight] = {}
         self.claimed = 0
+        self.gather_seconds = GATHER_MIN_SECONDS
         self.claims_until = time.monotonic() + RUN_MAX_SECONDS
 
     def run(self) -> int:
@@ -160,6 +162,7 @@ class _RemoteRun:
     def _take_answers(self) -> None:
         """Freed slots call again before what was answered is recorded: the provider works while we write."""
         answered = self._await_answers()
+        began = time.monotonic()
         if answered:
             self._guarded(lambda: self.gate.observe([result for _, result in answered]))
         self._guarded(self._start_due)
@@ -168,6 +171,8 @@ class _RemoteRun:
         if self.in_flight:
             # With nothing left in flight the run ends, and whoever called it rings.
             self._guarded(lambda: bell.ring(wakeup.take_collected()))
+        if answered:
+            self.gather_seconds = min(max(GATHER_MIN_SECONDS, time.monotonic() - began), GATHER_MAX_SECONDS)
 
     def _guarded(self, act: Callable[[], object]) -> None:
         """A lost connection must not cost what is in flight its recording: the next statement connects anew."""
@@ -223,7 +228,7 @@ class _RemoteRun:
         """Phase 2: waits for the next answers, gathers a moment, gives up what outlived its deadline."""
         done, _ = wait(self.in_flight, timeout=CLAIM_AGAIN_SECONDS, return_when=FIRST_COMPLETED)
         if done and len(done) < len(self.in_flight):
-            done, _ = wait(self.in_flight, timeout=GATHER_SECONDS)
+            done, _ = wait(self.in_flight, timeout=self.gather_seconds)
         answered = [(self.in_flight.pop(future), _result(future)) for future in done]
         return answered + self._give_up_overdue()
 

@@ -30,7 +30,8 @@ ROUND_TRIPS = {
 @pytest.fixture
 def steady(settings, monkeypatch):
     """Time decides nothing: all answers of a batch are recorded together, and the breaker's row is read once."""
-    monkeypatch.setattr(remote, "GATHER_SECONDS", 30.0)
+    for bound in ("GATHER_MIN_SECONDS", "GATHER_MAX_SECONDS"):
+        monkeypatch.setattr(remote, bound, 30.0)
     monkeypatch.setattr(gates, "READING_MAX_AGE_SECONDS", 3600.0)
     limits(settings, CALL_SLOTS=2 * ORDERS)
 
