@@ -142,7 +142,7 @@ def report(rounds: Sequence[Round], kept: list[dict[str, Any]]) -> Report:
 
 def main() -> None:
     parser = program.parser(__doc__, "capacity", rounds=3)
-    parser.add_argument("--orders", type=int, default=2_000, help="of one round")
+    parser.add_argument("--orders", type=int, default=1_000, help="of one round")
     program.run(measure, parser.parse_args())
 
 

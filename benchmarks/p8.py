@@ -24,7 +24,7 @@ HOT = ["HOT"]
 SPREAD = [f"SPREAD-{number}" for number in range(PRODUCTS)]
 STOCK = """
 WITH product AS (
-    INSERT INTO inventory_product (sku, name, active) SELECT sku, sku, true FROM unnest(%(skus)s) AS sku
+    INSERT INTO inventory_product (sku, name, active) SELECT sku, sku, true FROM unnest(%(skus)s::text[]) AS sku
     RETURNING id, sku
 ), price AS (
     INSERT INTO inventory_productprice (product_id, currency, unit_price_minor) SELECT id, 'EUR', 999 FROM product
