@@ -55,7 +55,7 @@ PURGES = ("outbox.purge", "idempotency.purge", "sagas.purge")
 NEEDED = """
 SELECT (SELECT count(*) FROM outbox_outboxmessage WHERE correlation_id = ANY(%(ids)s::uuid[])),
        (SELECT count(*) FROM sagas_saga WHERE subject_id = ANY(%(ids)s::uuid[])),
-       (SELECT count(*) FROM idempotency_idempotencykey WHERE resource_id = ANY(%(ids)s))
+       (SELECT count(*) FROM idempotency_idempotencykey WHERE resource_id = ANY(%(ids)s::text[]))
 """
 BEATS_TICK = "SELECT ran_at FROM outbox_tick WHERE name = 'outbox.relay'"
 

@@ -13,13 +13,13 @@ from tests.docs.pages import page
 
 @pytest.mark.parametrize("name", written.PAGES)
 def test_what_a_page_shows_is_what_the_kept_results_make(name):
-    text = page(f"docs/{name}").text
+    text = page(name).text
 
     assert written.render(text) == text
 
 
 def test_every_part_stands_on_one_of_the_pages():
-    texts = [page(f"docs/{name}").text for name in written.PAGES]
+    texts = [page(name).text for name in written.PAGES]
 
     marks = {part: sum(f"<!-- {part}: written by `make bench` -->" in text for text in texts) for part in written.PARTS}
     assert marks == dict.fromkeys(written.PARTS, 1)
