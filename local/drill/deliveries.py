@@ -22,7 +22,7 @@ SLOW_SECONDS = 1.5
 CHILD_TRIES = 20
 ENDING_TRIES = 60
 WAKING_TRIES = 30
-FREEZE_TRIES = 4
+FREEZE_TRIES = 8
 # A slow provider takes 3 s: what the others were at when one was frozen is done by then.
 OTHERS_DONE_SECONDS = 4.5
 STALE = "outbox_stale_claims_total"
