@@ -5,6 +5,7 @@ uses the same data folder and fresh databases.
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -140,6 +141,8 @@ def place() -> Iterator[Place]:
         valkey = Valkey(folder)
         ending.callback(valkey.end)
         valkey.start()
+        # Beside fresh tables the provider's old books would be nothing but differences, and reconciling them most of the work.
+        shutil.rmtree(folder.path / "sandbox", ignore_errors=True)
         here = Place(folder, postgres, valkey)
         with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
             for setting in CHECKPOINTS_FAR_APART:
