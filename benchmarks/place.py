@@ -141,7 +141,7 @@ def place() -> Iterator[Place]:
         valkey = Valkey(folder)
         ending.callback(valkey.end)
         valkey.start()
-        # Beside fresh tables the provider's old books would be nothing but differences, and reconciling them most of the work.
+        # Beside fresh tables the old books would be nothing but differences, and reconciling them most of the work.
         shutil.rmtree(folder.path / "sandbox", ignore_errors=True)
         here = Place(folder, postgres, valkey)
         with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
