@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from outbox import consumer, routing
 from outbox.models import Destination, OutboxMessage
@@ -35,7 +35,7 @@ def drive(*, turns: int = TURNS_MAX, waits: bool = True) -> int:
 
 def deliver_due() -> int:
     """One turn: every destination inside that has due messages delivers once. Returns how many messages it took."""
-    due = OutboxMessage.objects.filter(state="open", due_at__lte=timezone.now())
+    due = OutboxMessage.objects.filter(state="open", due_at__lte=Now())
     names = sorted(set(due.values_list("destination", flat=True)))
     return sum(consumer.deliver(name) for name in names if routing.is_inside(name))
 
@@ -48,9 +48,9 @@ def deliver(*names: str) -> list[int]:
 def time_passes(until: datetime | None = None, **which: Any) -> int:
     """Every wait ends: backing off, running claims, pauses. Returns how many there were."""
     unpaused = Destination.objects.exclude(paused_until=None).update(paused_until=None)
-    waiting = OutboxMessage.objects.filter(state="open", due_at__gt=timezone.now(), **which)
+    waiting = OutboxMessage.objects.filter(state="open", due_at__gt=Now(), **which)
     inside = [destination.name for destination in routing.all_inside()]
-    return unpaused + waiting.filter(destination__in=inside).update(due_at=until or timezone.now())
+    return unpaused + waiting.filter(destination__in=inside).update(due_at=until or Now())
 
 
 def unfinished() -> Iterator[tuple[str, str, int, str]]:
