@@ -52,6 +52,8 @@ SHORT_WAITS = {
     "SAGA_SWEEP_INTERVAL_SECONDS": "2",
     "WEB_THREADS": "4",
 }
+# Its points are cut by a statement's text (Point.cut_by), and a statement that is prepared is sent by a name.
+UNPREPARED = {"DATABASE_PREPARE_AFTER": "0"}
 # Waited for, never asserted: a machine may be busy.
 FIRE_SECONDS = 60.0
 
@@ -82,6 +84,8 @@ class Stage:
             own: dict[str, str] = {}
             if kind in THROUGH_PROXY:
                 own["DATABASE_URL"] = self.proxies[kind].url(self.environment["DATABASE_URL"])
+            if kind == "relay":
+                own |= UNPREPARED
             if kind == "remote-worker":
                 own["SANDBOX_URL"] = self.sandbox_proxy.url(self.stack.sandbox_url)
             self.stack.start(name, environment=own)
