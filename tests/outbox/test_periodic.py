@@ -49,6 +49,14 @@ class TestRun:
         assert periodic.run_due(besides={"test.tick"}) == 0
         assert work == []
 
+    def test_which_are_due_is_asked_for_all_at_once(self, work, django_assert_num_queries):
+        for number in range(5):
+            periodic.tick(f"test.another_{number}", every=timedelta(seconds=60))(lambda: None)
+        periodic.run_due()
+
+        with django_assert_num_queries(1):
+            assert periodic.run_due() == 0
+
     @pytest.mark.django_db(transaction=True)
     def test_the_task_ignores_a_tick_of_another_version_but_hides_no_error(self, work):
         periodic.tick("test.broken", every=timedelta(seconds=60))(lambda: {}["missing"])
