@@ -40,7 +40,7 @@ NAMESPACE = uuid.UUID("5e1f2d3c-0000-4000-8000-000000000002")
 @dataclass(frozen=True, kw_only=True)
 class Round:
     """One side's closed loop. `busy` is the mean number of calls under way, as a share of the slots; `processors` the
-    time that both sides of the calls took, Postgres and this program among them, as a share of the machine's."""
+    time that this program and all that it started took, Postgres and the provider among them, as a share of theirs."""
 
     per_second: float
     busy: float
@@ -142,17 +142,17 @@ def one_round(here: Place, side: Side, provider: Provider, number: int, options:
 
 def window(here: Place, load: Load, provider: Provider, *, seconds: float) -> Round:
     """What ends, how many calls are under way, and what it costs, while as many sagas as ever are in flight."""
-    groups = [load.side.workers(), [here.postgres_pid()], [provider.pid, os.getpid()]]
+    groups = [load.side.workers(), [here.postgres_pid()], [os.getpid()]]  # whose children they all are
     cpu = [cpu_seconds(pids) for pids in groups]
     before, ended = provider.figures(), load.ended()
     load.hold(seconds=seconds)
     after, count = provider.figures(), load.ended() - ended
-    workers, postgres, others = (cpu_seconds(pids) - earlier for pids, earlier in zip(groups, cpu, strict=True))
+    workers, postgres, everything = (cpu_seconds(pids) - earlier for pids, earlier in zip(groups, cpu, strict=True))
     took = after["at"] - before["at"]
     return Round(
         per_second=count / took,
         busy=(after["call_seconds"] - before["call_seconds"]) / took / (PROCESSES * load.side.slots),
-        processors=(workers + postgres + others) / took / (os.cpu_count() or 1),
+        processors=everything / took / (os.cpu_count() or 1),
         failed=_count(load.connection, load.side.failed),
         worker_cpu_ms=workers * 1000 / count,
         postgres_cpu_ms=postgres * 1000 / count,
