@@ -60,6 +60,7 @@ class Gate(Protocol):
     def overstayed(self) -> int: ...
     def paused_until(self) -> datetime | None: ...
     def observe(self, results: Sequence[object]) -> None: ...
+    def was_made(self, result: object) -> bool: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +76,8 @@ class Answer:
     """What came of one call: `result` is its return value, or the exception it raised.
 
     `mine` is False when the claim was taken over meanwhile: then only the fact may be recorded, nothing decided.
-    `provider_down` is True while the provider as a whole is in trouble: no attempt is burnt.
+    `provider_down` is True while the provider as a whole is in trouble, or when the call was never made: no attempt is
+    burnt.
     """
 
     message: Message
@@ -184,7 +186,7 @@ class _RemoteRun:
                 connection.close_if_unusable_or_obsolete()
 
     def _start_due(self) -> None:
-        """Claims at most as many as there are free slots: a message that waited for one would outlive its claim.
+        """Claims at most as many as the gate has places for: a message that waited for long would outlive its claim.
 
         What was tried before is claimed alone, so it takes several claims to fill them.
         """
@@ -272,7 +274,7 @@ class _RemoteRun:
                         intent=flight.call.intent,
                         result=result,
                         mine=flight.message in mine and flight.message.message_id in fresh,
-                        provider_down=down,
+                        provider_down=down or not self.gate.was_made(result),
                     )
                     for flight, result in answered
                 ]

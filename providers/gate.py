@@ -1,26 +1,25 @@
-"""How many calls to one provider may start now, and the threads they run in: one gate per provider and process.
+"""How many calls to one provider may start now: one gate per provider and process.
 
 Guarantees: never more than `call_slots` calls under way, a hanging one included until its thread ends, and fewer while
 the provider turns calls away (`slots`); none while the breaker is open; one over all processes when it is tried again,
-and few after that. A call has its slot before its message is claimed, so nothing claimed waits for a slot. Call threads
-never touch the database.
-Does not guarantee a deadline: a call does not begin past it and can see it (`deadline`); the caller waits as long as it
-chooses, then gives the call up.
+and few after that. A call has its slot before its message is claimed or, while calls are quick, a place in the line for
+the next one (`calls`), which it leaves undone when it waited in vain.
+Does not guarantee a deadline: the caller waits as long as it chooses, then gives the call up.
 """
 
-import contextvars
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache, partial
+from functools import cache
 from typing import Any, TypeVar
 
-from providers import breaker, deadline, telemetry
+from providers import breaker, telemetry
+from providers.calls import Calls, NotBegun
 from providers.conf import for_provider
-from providers.errors import InFlight, OutcomeUnknown, ProviderError, Refused, Unavailable
+from providers.errors import InFlight, ProviderError, Refused, Unavailable
 from providers.models import BreakerState
 from providers.slots import End, Slots
 
@@ -33,6 +32,8 @@ FAILED = (ProviderError, TimeoutError)
 
 # The breaker's row is read at most this often per process: a stale answer costs one call to a failing provider.
 READING_MAX_AGE_SECONDS = 0.25
+# Who has waited in line for so long is taken back: the slots are held by slow calls, and others may have free ones.
+WAIT_MAX_SECONDS = 1.0
 # A thread that is away for this many deadlines after it was given up is lost.
 LOST_AFTER_DEADLINES = 5
 
@@ -53,8 +54,10 @@ class Gate:
         self.total_deadline = self.limits.total_deadline
         self.in_flight_horizon = self.limits.in_flight_horizon
         self._lock = threading.Lock()
+        # Slots and places in the line: reserved, running and waiting.
         self._taken = 0
         self._slots = Slots(least=self.limits.call_slots_min, most=self.limits.call_slots)
+        self._calls = Calls(provider, most=self._most, ended=self._call_ended)
         # What the breaker's row said when this process last heeded it: (epoch, retry_at).
         self._heeded: tuple[int, datetime | None] = (0, None)
         self._given_up: dict[Future[Any], float] = {}
@@ -64,7 +67,8 @@ class Gate:
     # ── slots ──
 
     def admit(self, wanted: int) -> int:
-        """Reserves slots for as many calls as may start now, at most `wanted`; each is submitted or released."""
+        """Reserves slots, or places in the line, for at most `wanted` calls; each is submitted or released."""
+        self._take_back(waited_seconds=WAIT_MAX_SECONDS)
         reserved = self._reserve(wanted)
         allowed = 0
         try:
@@ -83,31 +87,29 @@ class Gate:
             self._leave_trial()
 
     def submit(self, call: Callable[[], T], *, ends_at: float) -> Future[T]:
-        """Runs `call` in a thread of its own, on a reserved slot that is free again when that thread ends.
+        """Runs `call` in a thread, on a reserved place that is free again when it ends.
 
         `ends_at` is the monotonic moment by which the attempt must be over: past it, the call does not begin.
         """
-        future: Future[T] = Future()
-        future.set_running_or_notify_cancel()
-        # A daemon per call, bounded by the slots: an executor's threads would be joined, and hang, at exit.
-        arguments = (contextvars.copy_context().run, partial(_in_time, call, ends_at), future)
-        threading.Thread(target=self._run, args=arguments, name=f"call-{self.provider}", daemon=True).start()
+        future = self._calls.submit(call, ends_at=ends_at)
         trial = self._own_trial()
         if trial:
             trial.started = True
         return future
 
-    def _run(self, run: Callable[[Callable[[], T]], T], call: Callable[[], T], future: Future[T]) -> None:
-        began_at = time.monotonic()
-        try:
-            result = run(call)
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it belongs to whoever waits for the call
-            self._call_ended(error, began_at)
-            # One that would end this thread ends nobody else's: for whoever waits it is an error like any other.
-            future.set_exception(error if isinstance(error, Exception) else RuntimeError(f"call ended by {error!r}"))
-        else:
-            self._call_ended(result, began_at)
-            future.set_result(result)
+    def was_made(self, result: object) -> bool:
+        """Whether a call that came to this was begun at all."""
+        return not isinstance(result, NotBegun)
+
+    def _take_back(self, *, waited_seconds: float) -> None:
+        """Those that have waited for so long are not begun, and for a while nobody waits any more."""
+        late = self._calls.take_back(waited_seconds=waited_seconds)
+        if late:
+            with self._lock:
+                self._taken -= len(late)
+                self._slots.let_nobody_wait()
+        for ready in late:
+            ready.future.set_exception(NotBegun("waited for a slot in vain"))
 
     def _reserve(self, wanted: int) -> int:
         with self._lock:
@@ -121,11 +123,15 @@ class Gate:
             return max(0, reserved + min(0, self._left()))
 
     def _left(self) -> int:
-        """Slots that nobody took; below zero when they were cut under calls that still run.
+        """Slots and places in the line that nobody took; below zero when they were cut under calls that still run."""
+        return self._most() + self._slots.ahead - self._taken
+
+    def _most(self) -> int:
+        """How many calls may run now.
 
         A call that was given up counts against the maximum alone: a few that never come back must not be all there is.
         """
-        return min(self._slots.size + len(self._given_up), self.limits.call_slots) - self._taken
+        return min(self._slots.size + len(self._given_up), self.limits.call_slots)
 
     def _free(self, count: int) -> None:
         with self._lock:
@@ -136,6 +142,8 @@ class Gate:
         with self._lock:
             self._slots.call_ended(_end_of(result), began_at=began_at, now=time.monotonic(), under_way=self._taken)
             self._taken -= 1
+        if isinstance(result, Unavailable):
+            self._take_back(waited_seconds=0.0)
         self._tell_slots()
 
     def _heed(self, reading: breaker.Reading) -> None:
@@ -145,6 +153,7 @@ class Gate:
             with self._lock:
                 self._heeded = said
                 self._slots.begin_with_few(now=time.monotonic())
+            self._take_back(waited_seconds=0.0)
             self._tell_slots()
 
     def _tell_slots(self) -> None:
@@ -153,7 +162,10 @@ class Gate:
     # ── calls given up ──
 
     def give_up(self, future: Future[Any]) -> None:
-        """Stops waiting for a call; its slot stays taken until its thread ends."""
+        """Stops waiting for a call; its slot stays taken until its thread ends. One in line is never begun."""
+        if self._calls.leave_line(future):
+            self._free(1)
+            return
         with self._lock:
             self._given_up[future] = time.monotonic()
         future.add_done_callback(self._came_back)
@@ -181,8 +193,9 @@ class Gate:
     def observe(self, results: Sequence[object]) -> None:
         """Reports how calls ended: what they returned, or the exception that came instead of it.
 
-        An error of our own (a TypeError) says nothing about the provider, neither good nor bad.
+        An error of our own (a TypeError), or a call that was never made, says nothing about the provider.
         """
+        results = [result for result in results if self.was_made(result)]
         answered = [result for result in results if isinstance(result, WELL) or not isinstance(result, BaseException)]
         failed = [result for result in results if isinstance(result, FAILED) and not isinstance(result, WELL)]
         waits = [result.retry_after_seconds or 0.0 for result in failed if isinstance(result, ProviderError)]
@@ -265,14 +278,6 @@ def _end_of(result: object) -> End:
         return End.TURNED_AWAY
     answered = isinstance(result, WELL) or not isinstance(result, BaseException)
     return End.WELL if answered else End.TROUBLED
-
-
-def _in_time(call: Callable[[], T], ends_at: float) -> T:
-    """Calls, unless the time for it is over: a process that was frozen may wake up long after its intent (I13)."""
-    with deadline.ends_at(ends_at):
-        if time.monotonic() >= ends_at:
-            raise OutcomeUnknown("no time left to ask")
-        return call()
 
 
 @cache

@@ -1,8 +1,9 @@
 """How many calls to one provider may be under way in this process: fewer when it turns us away, more while it is well.
 
 Additive increase, multiplicative decrease, as TCP does it. Guarantees that `size` stays between the two bounds, that
-one bad moment cuts once (what began before the last cut says nothing new), and that it grows by one per round of calls
-at most. Does not guarantee that processes share fairly: each adapts by itself. Has no clock and no lock: the gate has.
+one bad moment cuts once (what began before the last cut says nothing new), that it grows by one per round of calls at
+most, and that `ahead`, how many may wait in line besides, is 0 unless the last round was quick. Does not guarantee that
+processes share fairly: each adapts by itself. Has no clock and no lock: the gate has.
 """
 
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ SLOW_FACTOR = 2.0
 SLOW_MARGIN_SECONDS = 0.05
 # The usual low is the lowest round of the last one to two of these: what is slow for longer has become usual.
 USUAL_SECONDS = 60.0
+# Calls of a round that took no longer (its median) are quick: between one's end and the next one's beginning lies time
+# that counts, so as many as there are slots may wait, ready. While they are slow nobody waits: who does is held up.
+QUICK_SECONDS = 0.5
 
 
 class End(Enum):
@@ -51,10 +55,19 @@ class Slots:
     def __init__(self, *, least: int, most: int) -> None:
         self.least, self.most = least, most
         self.size = most
+        self._are_quick = False
         self._cut_at = -inf
         self._round: list[float] = []
         self._were_needed = False
         self._usual = _UsualLow()
+
+    @property
+    def ahead(self) -> int:
+        return self.size if self._are_quick else 0
+
+    def let_nobody_wait(self) -> None:
+        """Until the next round has shown that calls are quick."""
+        self._are_quick = False
 
     def begin_with_few(self, *, now: float) -> None:
         """After a pause: whoever waited for its end must not arrive all at once."""
@@ -67,6 +80,7 @@ class Slots:
         if end is End.TURNED_AWAY:
             self._shrink(max(self.least, int(self.size * CUT)), now=now)
         elif end is End.TROUBLED:
+            self.let_nobody_wait()
             self._begin_round()
         else:
             self._round.append(now - began_at)
@@ -79,11 +93,13 @@ class Slots:
         usual = self._usual.note(median, now=now)
         if self._were_needed and median <= usual * SLOW_FACTOR + SLOW_MARGIN_SECONDS:
             self.size = min(self.size + 1, self.most)
+        self._are_quick = median <= QUICK_SECONDS
         self._begin_round()
 
     def _shrink(self, size: int, *, now: float) -> None:
         self.size = min(self.size, size)
         self._cut_at = now
+        self.let_nobody_wait()
         self._begin_round()
 
     def _begin_round(self) -> None:

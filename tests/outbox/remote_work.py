@@ -12,6 +12,10 @@ from tests.support.told import Told
 NAME = "test.remote"
 
 
+class NeverMade(Exception):
+    """What this gate says of a call that it did not begin."""
+
+
 class Gate:
     """As many slots as a test says, a thread per call, a breaker that the test opens."""
 
@@ -59,6 +63,9 @@ class Gate:
 
     def observe(self, results):
         self.observed += results
+
+    def was_made(self, result):
+        return not isinstance(result, NeverMade)
 
 
 class Work:

@@ -10,7 +10,7 @@ from django.utils import timezone
 from outbox import consumer, heartbeat, remote, routing
 from outbox.exceptions import CallOverstayed
 from outbox.models import Destination, InboxMessage, OutboxMessage
-from tests.outbox.remote_work import NAME
+from tests.outbox.remote_work import NAME, NeverMade
 from tests.support.crash import Crash, crash_after, crash_before
 from tests.support.told import make_due, row, states, tell
 
@@ -232,6 +232,17 @@ class TestGate:
             raise OSError("refused")
 
         work.calls["a"] = last_straw
+        tell("a")
+
+        deliver()
+
+        assert [down for *_, down in work.recorded] == [True]
+
+    def test_a_call_that_was_never_made_burns_no_attempt(self, work):
+        def leave_the_line():
+            raise NeverMade
+
+        work.calls["a"] = leave_the_line
         tell("a")
 
         deliver()

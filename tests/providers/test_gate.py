@@ -280,7 +280,8 @@ def test_the_slots_come_back_while_all_is_well(gate):
     for _ in range(50):
         for future in [submit(gate, lambda: "receipt") for _ in range(gate.admit(SLOTS))]:
             future.result(5)
-    assert gate.admit(SLOTS + 1) == SLOTS
+    # And as many may wait.
+    assert gate.admit(3 * SLOTS) == 2 * SLOTS
     gauge = telemetry.CALL_SLOTS.labels("payments")
     assert gauge._value.get() == SLOTS
 

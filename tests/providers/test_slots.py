@@ -145,3 +145,17 @@ def test_a_pause_never_adds_slots():
     slots = Slots(least=4, most=4)
     slots.begin_with_few(now=1.0)
     assert slots.size == 4
+
+
+def test_calls_may_wait_only_while_the_last_round_was_quick(provider):
+    assert provider.slots.ahead == 0
+    provider.round(seconds=0.1)
+    assert provider.slots.ahead == MOST
+    provider.round(seconds=2.0)
+    assert provider.slots.ahead == 0
+    provider.round(seconds=0.1)
+    provider.end(End.TROUBLED)
+    assert provider.slots.ahead == 0
+    provider.round(seconds=0.1)
+    provider.end(End.TURNED_AWAY)
+    assert provider.slots.ahead == 0

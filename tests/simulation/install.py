@@ -34,7 +34,8 @@ from .world import World
 # Modules that read a clock by `time.…`.
 CLOCKS = (
     "outbox.remote", "outbox.relay", "outbox.wakeup", "outbox.low_water", "outbox.operations",
-    "providers.gate", "providers.deadline", "providers.client", "providers.answers", "payments.webhooks",
+    "providers.gate", "providers.calls", "providers.deadline", "providers.client", "providers.answers",
+    "payments.webhooks",
     "idempotency.waiting",
 )  # fmt: skip
 EVENTS = ["order.*", "payment.*", "shipment.*", "stock.*", "message.*"]
@@ -124,6 +125,7 @@ def simulated(seed: int, threads: Stage) -> Iterator[World]:
         patch.object(low_water, "_marks", _Marks()),
         patch.object(remote, "os", SimpleNamespace(_exit=_exit)),
         patch("providers.gate.threading", _threading()),
+        patch("providers.calls.threading", _threading()),
         *[patch.object(module, "gate", _gate) for module in _modules_with_the_gate()],
         patch("providers.client.HTTPAdapter", type("WorldsAdapter", (Adapter,), {"world": staticmethod(world)})),
         override_settings(**simulated_settings()),

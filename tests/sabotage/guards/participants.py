@@ -266,7 +266,7 @@ GUARDS = [
             CODE: [
                 Edit(
                     "providers.gate.Gate._left",
-                    "return min(self._slots.size + len(self._given_up), self.limits.call_slots) - self._taken",
+                    "return self._most() + self._slots.ahead - self._taken",
                     "return self.limits.call_slots",
                 )
             ]

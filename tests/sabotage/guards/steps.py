@@ -131,7 +131,7 @@ GUARDS = [
         name="one_deadline_per_attempt",
         promises="I13",
         guards="a process that was frozen after its intent does not call any more",
-        layers={CODE: [Edit("providers.gate._in_time", "if time.monotonic() >= ends_at:", "if False:")]},
+        layers={CODE: [Edit("providers.calls._in_time", "if time.monotonic() >= ends_at:", "if False:")]},
         caught_by=[
             "tests/failures/test_deadlines.py"
             "::test_i13_a_process_that_was_frozen_after_its_intent_does_not_call_any_more"
