@@ -155,7 +155,8 @@ class TestTurns:
         tell("next")
         second = 0
         for _ in range(1_000):
-            if second := deliver():
+            # The first run takes it when it looks once more before its time is over.
+            if (second := deliver()) or states()["next"] == "done":
                 break
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_sleep(0.01)")
