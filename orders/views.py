@@ -27,7 +27,7 @@ from .exceptions import CancelUndecided, OrderAlreadyEnded, PricesDiffer, Unknow
 from .models import Order
 from .openapi import IDEMPOTENCY_KEY, problems
 from .pagination import OrderPages
-from .permissions import SeesOrder
+from .permissions import CancelsOrder
 from .serializers import OrderSerializer, PlaceOrderSerializer
 
 
@@ -111,7 +111,7 @@ class OrderDetail(APIView):
 class OrderCancellation(APIView):
     """POST asks to cancel the order. It is pending until everything is undone."""
 
-    permission_classes = (IsAuthenticated, SeesOrder)
+    permission_classes = (IsAuthenticated, CancelsOrder)
     serializer_class = None
 
     @extend_schema(
@@ -122,7 +122,11 @@ class OrderCancellation(APIView):
         responses={
             200: OrderSerializer,
             202: OrderSerializer,
-            **problems(s404="There is no such order of yours.", s409="The order has ended otherwise."),
+            **problems(
+                s403="You see the order, and may not cancel it.",
+                s404="There is no such order of yours.",
+                s409="The order has ended otherwise.",
+            ),
         },
     )
     @idempotent()
