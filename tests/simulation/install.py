@@ -35,8 +35,7 @@ from .world import World
 CLOCKS = (
     "outbox.remote", "outbox.relay", "outbox.wakeup", "outbox.low_water", "outbox.operations",
     "providers.gate", "providers.calls", "providers.deadline", "providers.client", "providers.answers",
-    "payments.webhooks",
-    "idempotency.waiting",
+    "payments.webhooks", "idempotency.waiting",
 )  # fmt: skip
 EVENTS = ["order.*", "payment.*", "shipment.*", "stock.*", "message.*"]
 _worlds: list[World] = []
