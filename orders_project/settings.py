@@ -7,13 +7,14 @@ the running servers) fill in what the environment leaves out. `.env.example` lis
 from datetime import timedelta
 from pathlib import Path
 
-import environ
+from orders_project.environment import Environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-env = environ.Env()
-env.read_env(BASE_DIR / ".env")
-env.read_env(Path(env.str("ORDERS_LOCAL_DIR", str(BASE_DIR / ".local"))) / "env")
+# Remembers what it was asked for, and what came from where, for `manage.py config`.
+env = Environment()
+env.fill_in(BASE_DIR / ".env")
+env.fill_in(Path(env.str("ORDERS_LOCAL_DIR", str(BASE_DIR / ".local"))) / "env")
 
 # ── Django ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -285,6 +286,11 @@ RECONCILIATION = {
     # Beyond the provider's in-flight horizon: what moved since may be under way, and is not compared yet.
     "SETTLED_SECONDS": env.float("RECONCILIATION_SETTLED_SECONDS", 10.0),
 }
+
+# ── Operators ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+# True: a dangerous verb (skip, resolve, edit) is only proposed, and done when a second person approves it.
+OPERATOR_TWO_PERSON_RULE = env.bool("OPERATOR_TWO_PERSON_RULE", False)
 
 # ── Providers: somebody else's API ────────────────────────────────────────────────────────────────────────────────────
 

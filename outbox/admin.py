@@ -13,6 +13,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from . import operations, selectors
+from . import proposal_admin as _registers_proposals  # noqa: F401 - a file of its own, for its length
 from .admin_filters import ConsumerFilter, DestinationFilter, ReadingFilter, StuckFilter
 from .exceptions import VerbRefused
 from .filters import RARE_STATES
@@ -106,6 +107,9 @@ class OutboxMessageAdmin(OperatorAdmin):
             permission="outbox.skip_outboxmessage",
             explanation="Ends open or dead messages undone: their effect never happens. What waits behind goes on.",
             perform=skip,
+            dangerous=True,
+            # A claim, a requeue and a skip each raise the epoch.
+            state_of=lambda message: f"{message.state}, epoch {message.epoch}",
         ),
     )
 
@@ -249,13 +253,14 @@ class OperatorActAdmin(ReadOnlyAdmin):
     list_display = ("acted_at", "person", "verb", "target_type", "target", "reason")
     fields = ("acted_at", "person", "verb", "target_type", "target", "reason", "detail")
     list_filter = ("verb", "target_type")
-    list_select_related = ("who",)
+    list_select_related = ("who", "approved_by")
     search_fields = ("target_id", "who__username")
     search_help_text = "A target's id, or a user name, in full."
 
     @admin.display(description="who")
     def person(self, act: OperatorAct) -> str:
-        return str(act.who) if act.who else "command line"
+        who = str(act.who) if act.who else "command line"
+        return f"{who}, approved by {act.approved_by}" if act.approved_by else who
 
     @admin.display(description="target")
     def target(self, act: OperatorAct) -> SafeString | str:
@@ -264,6 +269,7 @@ class OperatorActAdmin(ReadOnlyAdmin):
             "outboxmessage": "outbox_outboxmessage",
             "destination": "outbox_destination",
             "difference": "audit_difference",
+            "proposal": "outbox_proposal",
         }
         page = pages.get(act.target_type)
         return page_link(page, act.target_id) if page else act.target_id

@@ -5,7 +5,7 @@ names its own (`Command.causation_id`), and an event has none. The trace context
 (none when tracing is off).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from uuid import UUID
@@ -13,6 +13,19 @@ from uuid import UUID
 from opentelemetry import propagate
 
 _causation_id: ContextVar[UUID | None] = ContextVar("outbox_causation_id", default=None)
+
+
+_marks: ContextVar[Mapping[str, str]] = ContextVar("outbox_marks", default={})  # noqa: B039 - never written to
+
+
+@contextmanager
+def marked(**marks: str) -> Iterator[None]:
+    """Writes these headers into every message that is published meanwhile."""
+    token = _marks.set(marks)
+    try:
+        yield
+    finally:
+        _marks.reset(token)
 
 
 @contextmanager
@@ -27,7 +40,7 @@ def caused_by(message_id: UUID | None) -> Iterator[None]:
 
 def headers() -> dict[str, str]:
     """Causation and trace context of the running work, for a new row's headers."""
-    carried: dict[str, str] = {}
+    carried: dict[str, str] = dict(_marks.get())
     propagate.inject(carried)
     if cause := _causation_id.get():
         carried["causationId"] = str(cause)

@@ -11,7 +11,12 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from .proposal import Proposal
 from .querysets import LAST_ERROR_MAX_CHARACTERS, OutboxMessageQuerySet
+
+__all__ = [
+    "Destination", "Heartbeat", "InboxEntry", "InboxMessage", "OperatorAct", "OutboxMessage", "Proposal", "Tick",
+]  # fmt: skip
 
 
 class NextMessageNumber(models.Func):
@@ -195,6 +200,8 @@ class OperatorAct(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid_utils.uuid7, editable=False)
     who = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    # The second person, where it took two (outbox/proposals.py).
+    approved_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
     verb = models.CharField(max_length=50)
     target_type = models.CharField(max_length=50)
     target_id = models.CharField(max_length=100)

@@ -4,7 +4,9 @@ Each act of a person leaves an OperatorAct in the same transaction. A second cli
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
@@ -23,6 +25,23 @@ PURGE_BATCH_SIZE = 1_000
 # One sweep ends soon, however many wait; the next one goes on.
 PARK_MAX = 10_000
 Person = AbstractBaseUser | AnonymousUser | None
+# Who wants to know how far long work has come.
+Told = Callable[[int], None]
+_approver: ContextVar[Person] = ContextVar("outbox_approver", default=None)
+
+
+def nobody_asks(count: int) -> None:
+    """For work that nobody watches."""
+
+
+@contextmanager
+def approved_by(person: Person) -> Iterator[None]:
+    """Names the second person in every act that is written meanwhile."""
+    token = _approver.set(person)
+    try:
+        yield
+    finally:
+        _approver.reset(token)
 
 
 def act(*, who: Person, verb: str, target: models.Model | tuple[str, str], reason: str, **detail: Any) -> OperatorAct:
@@ -30,8 +49,10 @@ def act(*, who: Person, verb: str, target: models.Model | tuple[str, str], reaso
     if not reason.strip():
         raise ValueError("An operator act needs a reason.")
     kind, identity = target if isinstance(target, tuple) else (target._meta.model_name or "", str(target.pk))
+    approver = _approver.get()
     return OperatorAct.objects.create(
         who_id=who.pk if who is not None else None,
+        approved_by_id=approver.pk if approver is not None else None,
         verb=verb,
         target_type=kind,
         target_id=identity,
@@ -92,12 +113,12 @@ def _change(
     OutboxMessage.objects.filter(key__in=found).update(**changes, epoch=F("epoch") + 1)
     OutboxMessage.objects.all().unpark_followers(found)
     for row in rows:
-        act(who=who, verb=verb, target=("outboxmessage", str(row.key)), reason=reason, **_told(row))
+        act(who=who, verb=verb, target=("outboxmessage", str(row.key)), reason=reason, **_about(row))
     wakeup.after_commit({row.destination for row in rows})
     return len(found)
 
 
-def _told(message: OutboxMessage) -> dict[str, str]:
+def _about(message: OutboxMessage) -> dict[str, str]:
     """What the message was about, for when it is purged: the act stays."""
     return {
         "destination": message.destination,
@@ -181,16 +202,17 @@ def purge(
     batch_size: int = PURGE_BATCH_SIZE,
     batches: int | None = None,
     dry_run: bool = False,
+    told: Told = nobody_asks,
 ) -> int:
     """Deletes done and skipped messages that ended longer ago than that, at most so many batches (I14).
 
     Returns how many.
     """
-    ended_before = _database_time_before(older_than or timedelta(days=conf().retention_days))
+    ended_before = _database_time_before(timedelta(days=conf().retention_days) if older_than is None else older_than)
     if dry_run:
         ended = OutboxMessage.objects.filter(state__in=["done", "skipped"], finished_at__lt=ended_before)
         return ended.count()
-    return _in_batches(_batches_of_messages(ended_before, batch_size), batch_size, most=batches)
+    return _in_batches(_batches_of_messages(ended_before, batch_size), batch_size, most=batches, told=told)
 
 
 def purge_inbox(
@@ -199,16 +221,19 @@ def purge_inbox(
     batch_size: int = PURGE_BATCH_SIZE,
     batches: int | None = None,
     dry_run: bool = False,
+    told: Told = nobody_asks,
 ) -> int:
     """Deletes inbox rows received longer ago than that, at most so many batches; returns how many.
 
     Longer than any redelivery (I5, I14).
     """
-    received_before = _database_time_before(older_than or timedelta(days=conf().inbox_retention_days))
+    received_before = _database_time_before(
+        timedelta(days=conf().inbox_retention_days) if older_than is None else older_than
+    )
     old = InboxMessage.objects.filter(received_at__lt=received_before)
     if dry_run:
         return old.count()
-    return _in_batches(lambda: _delete_inbox_batch(received_before, batch_size), batch_size, most=batches)
+    return _in_batches(lambda: _delete_inbox_batch(received_before, batch_size), batch_size, most=batches, told=told)
 
 
 def _batches_of_messages(ended_before: datetime, batch_size: int) -> Callable[[], int]:
@@ -224,7 +249,7 @@ def _batches_of_messages(ended_before: datetime, batch_size: int) -> Callable[[]
     return delete
 
 
-def _in_batches(delete: Callable[[], int], batch_size: int, *, most: int | None) -> int:
+def _in_batches(delete: Callable[[], int], batch_size: int, *, most: int | None, told: Told) -> int:
     """So many batches at most, resting between two for as long as the one before took: what people wait for goes
     first."""
     total, began = 0, time.monotonic()
@@ -234,6 +259,7 @@ def _in_batches(delete: Callable[[], int], batch_size: int, *, most: int | None)
         began = time.monotonic()
         deleted = delete()
         total += deleted
+        told(deleted)
         if deleted < batch_size:
             break
     return total

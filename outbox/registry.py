@@ -24,6 +24,18 @@ class Event:
         return {_camel(f.name): _wire(getattr(self, f.name)) for f in fields(self)}  # type: ignore[arg-type]  # every subclass is a dataclass
 
 
+def known_types() -> dict[str, type[Event]]:
+    """The event types of this code, by wire name."""
+    known: dict[str, type[Event]] = {}
+    waiting: list[type[Event]] = [Event]
+    while waiting:
+        event = waiting.pop()
+        waiting += event.__subclasses__()
+        if "type" in vars(event):
+            known[event.type] = event
+    return dict(sorted(known.items()))
+
+
 def schema_version(event_type: str) -> int:
     """The version that an event type's name carries: 1 for "order.created.v1"."""
     return int(event_type.rpartition(".v")[2])

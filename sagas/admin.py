@@ -20,6 +20,9 @@ from .exceptions import SagaError
 from .models import Saga
 
 PERMISSION = "sagas.operate_saga"
+# What a person answers for with their word alone, since no provider is asked: two persons' while that rule is on.
+DANGEROUS = ("skip", "resolve")
+OVERRULE = "sagas.overrule_saga"
 
 
 class ResolveForm(ReasonForm):
@@ -51,12 +54,19 @@ def _verb(name: str, label: str, explanation: str, **options: Any) -> Verb:
     return Verb(
         name=name,
         label=label,
-        permission=PERMISSION,
+        permission=OVERRULE if name in DANGEROUS else PERMISSION,
         explanation=explanation,
         perform=partial(verbs.perform, name),
         refusals=(SagaError,),
+        dangerous=name in DANGEROUS,
+        state_of=_state_of,
         **options,
     )
+
+
+def _state_of(saga: Saga) -> str:
+    """A saga that has moved waits for another message, or for a person."""
+    return f"{saga.status} {saga.direction} at {saga.current_step}, waits for {saga.waiting_for or 'a person'}"
 
 
 class SkipForm(ReasonForm):

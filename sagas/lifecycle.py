@@ -98,16 +98,22 @@ def note_cancel(case: Case, *, reason: str = "") -> None:
 
 
 def purge(
-    *, older_than: timedelta | None = None, batch_size: int = outbox.PURGE_BATCH_SIZE, dry_run: bool = False
+    *,
+    older_than: timedelta | None = None,
+    batch_size: int = outbox.PURGE_BATCH_SIZE,
+    dry_run: bool = False,
+    told: outbox.Told = outbox.nobody_asks,
 ) -> int:
     """Deletes sagas that ended longer ago than that, with their steps; returns how many (I14)."""
-    age = older_than or timedelta(days=conf().retention_days)
+    age = timedelta(days=conf().retention_days) if older_than is None else older_than
     ended = Saga.objects.filter(status__in=ENDED, ended_at__lt=Now() - age)
     if dry_run:
         return ended.count()
     total, after = 0, None
     while page := _oldest(after, age, batch_size):
-        total += _purge_batch(ended.filter(pk__in=[pk for pk, _ in page]).order_by("pk"))
+        purged = _purge_batch(ended.filter(pk__in=[pk for pk, _ in page]).order_by("pk"))
+        total += purged
+        told(purged)
         after, is_young = page[-1]
         if is_young:
             break
