@@ -17,6 +17,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.safestring import SafeString
 
 from .exceptions import VerbRefused
 from .read_only_admin import ReadOnlyAdmin
@@ -30,6 +31,8 @@ FROM_PAGE = "from_page"
 class ReasonForm(forms.Form):
     """What every verb asks. A verb that asks for more extends it; its fields become the verb's keyword arguments."""
 
+    # What the button says; empty: the verb's label.
+    submit_label = ""
     reason = forms.CharField(
         max_length=500,
         widget=forms.Textarea(attrs={"rows": 2, "cols": 60}),
@@ -45,7 +48,8 @@ class ReasonForm(forms.Form):
 class Verb:
     """One verb on one row: `perform(pk, who=…, reason=…, …)` tells whether it changed anything.
 
-    `refusals` are exceptions whose sentence is shown; what else is raised is a bug.
+    `preview` shows what it would do to these rows, above the question. `refusals` are exceptions whose sentence is
+    shown; what else is raised is a bug.
     """
 
     name: str
@@ -55,6 +59,7 @@ class Verb:
     perform: Callable[..., bool]
     form: type[ReasonForm] = ReasonForm
     one_at_a_time: bool = False
+    preview: Callable[[Sequence[Any], forms.Form], SafeString] | None = None
     refusals: tuple[type[Exception], ...] = (VerbRefused,)
 
 
@@ -161,6 +166,7 @@ def _question(
         **model_admin.admin_site.each_context(request),
         **asked,
         "title": verb.label,
+        "preview": verb.preview(asked["rows"], asked["form"]) if verb.preview else "",
         "verb": verb,
         "opts": model_admin.opts,
         "list_address": _list_address(model_admin),
