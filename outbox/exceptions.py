@@ -9,10 +9,11 @@ OutboxError
 ├── CallOverstayed        a remote call that outlived its total deadline: its outcome is unknown
 ├── DestinationUnavailable  raised by a transport: the destination as a whole is in trouble
 ├── MessageRejected       raised by a transport: this message can never be sent
+├── PayloadRefused        what a person wrote is no payload of the message's type
 └── VerbRefused           an operator's verb that the message's state does not allow
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -63,6 +64,14 @@ class DestinationUnavailable(OutboxError):
 
 class MessageRejected(OutboxError):
     """The destination will never take this message (malformed, too large)."""
+
+
+class PayloadRefused(OutboxError):
+    """What was written is no payload of this type of message."""
+
+    def __init__(self, sentences: "Sequence[str]") -> None:
+        super().__init__(" ".join(sentences))
+        self.sentences = list(sentences)
 
 
 class VerbRefused(OutboxError):

@@ -15,11 +15,12 @@ from django.db import transaction
 from . import backoff, telemetry
 from .conf import conf
 from .envelope import Message
+from .error_text import one_line
 from .events import MessageDead
 from .exceptions import Hopeless, RetryLater
 from .models import OutboxMessage
 from .publisher import Publication, publish_all
-from .querysets import PutBack, one_line
+from .querysets import PutBack
 from .routing import Inside
 
 log = structlog.get_logger(__name__)

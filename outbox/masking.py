@@ -12,7 +12,7 @@ SHOWN_CHARACTERS = 4
 def masked(data: Any) -> Any:
     """The same JSON, with secret values shortened."""
     if isinstance(data, dict):
-        return {name: masked_text(value) if _is_secret(name) else masked(value) for name, value in data.items()}
+        return {name: masked_text(value) if is_secret(name) else masked(value) for name, value in data.items()}
     if isinstance(data, list):
         return [masked(value) for value in data]
     return data
@@ -24,6 +24,22 @@ def masked_text(value: Any) -> str:
     return f"{text[:SHOWN_CHARACTERS]}…" if len(text) > SHOWN_CHARACTERS else "…"
 
 
-def _is_secret(name: str) -> bool:
+def unmasked(edited: Any, original: Any) -> Any:
+    """What a person made of masked JSON, with every secret that they left masked as it is in the original."""
+    if isinstance(edited, dict) and isinstance(original, dict):
+        return {
+            name: original[name]
+            if name in original and is_secret(name) and value == masked_text(original[name])
+            else unmasked(value, original.get(name))
+            for name, value in edited.items()
+        }
+    if isinstance(edited, list) and isinstance(original, list):
+        padded = [*original, *[None] * len(edited)]
+        return [unmasked(value, was) for value, was in zip(edited, padded, strict=False)]
+    return edited
+
+
+def is_secret(name: str) -> bool:
+    """Whether a field of this name holds what opens or pays."""
     plain = name.replace("_", "").replace("-", "").lower()
     return any(word in plain for word in SECRET_WORDS)

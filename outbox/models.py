@@ -1,7 +1,8 @@
 """The outbox's tables.
 
 Guarantee: a message is a row from the commit of its cause until it is done, dead or skipped (I4); Postgres refuses a
-second row per message and destination, a second sequence number per aggregate, and a second open step per saga (I6).
+second row per message and destination, a second sequence number per aggregate, a second open step per saga (I6), and a
+second requeue order under way for the same messages.
 """
 
 import uuid_utils.compat as uuid_utils
@@ -11,11 +12,14 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from .choice import Choice
+from .error_text import FINGERPRINT_CHARACTERS, LAST_ERROR_MAX_CHARACTERS
 from .proposal import Proposal
-from .querysets import LAST_ERROR_MAX_CHARACTERS, OutboxMessageQuerySet
+from .querysets import OutboxMessageQuerySet
 
 __all__ = [
-    "Destination", "Heartbeat", "InboxEntry", "InboxMessage", "OperatorAct", "OutboxMessage", "Proposal", "Tick",
+    "DeadLetter", "Destination", "Heartbeat", "InboxEntry", "InboxMessage", "OperatorAct", "OutboxMessage", "Proposal",
+    "RequeueOrder", "Tick",
 ]  # fmt: skip
 
 
@@ -71,6 +75,11 @@ class OutboxMessage(models.Model):
     last_error = models.CharField(max_length=LAST_ERROR_MAX_CHARACTERS, default="", blank=True)
     created_at = models.DateTimeField(db_default=Now())
     finished_at = models.DateTimeField(null=True)
+    # Written when it is buried (decision 0032). Code before these columns leaves both empty; a tick fills them in.
+    error_fingerprint = models.CharField(max_length=FINGERPRINT_CHARACTERS, db_default="", blank=True)
+    died_at = models.DateTimeField(null=True)
+    # The last requeue order that made it due again.
+    requeued_by = models.UUIDField(null=True)
 
     objects = OutboxMessageQuerySet.as_manager()
 
@@ -78,6 +87,7 @@ class OutboxMessage(models.Model):
         permissions = [
             ("requeue_outboxmessage", "Can make a dead, done or skipped message due again"),
             ("skip_outboxmessage", "Can end a message undone"),
+            ("edit_outboxmessage", "Can send an edited copy of a dead message"),
         ]
         # due_at, attempts and epoch stand in no index, so that claims stay heap-only (HOT) updates.
         indexes = [
@@ -88,6 +98,16 @@ class OutboxMessage(models.Model):
                 condition=Q(state__in=["open", "dead"], order_free=False),
             ),
             models.Index(fields=["destination", "key"], name="outbox_dead", condition=Q(state="dead")),
+            # Groups of dead messages are read from this index alone.
+            models.Index(
+                fields=["error_fingerprint", "key"],
+                include=["destination", "type", "died_at", "order_free"],
+                name="outbox_dead_by_error",
+                condition=Q(state="dead"),
+            ),
+            models.Index(
+                fields=["requeued_by", "state"], name="outbox_requeued", condition=Q(requeued_by__isnull=False)
+            ),
             # Rare among millions: without it a list of them reads them all.
             models.Index(fields=["key"], name="outbox_skipped", condition=Q(state="skipped")),
         ]
@@ -115,6 +135,77 @@ class OutboxMessage(models.Model):
 
     def __str__(self) -> str:
         return f"{self.type} → {self.destination}"
+
+
+class DeadLetter(OutboxMessage):
+    """The dead ones, by what they died of: the admin's page of groups. Seen by whoever sees messages."""
+
+    class Meta:
+        proxy = True
+        default_permissions = ()
+
+
+class RequeueOrder(models.Model):
+    """A person's order to make the dead messages of one error, destination or type due again, so many a second.
+
+    A tick works it off (requeue_orders.py). An empty choice is any; an order takes what was dead when it was given.
+    """
+
+    class Status(models.TextChoices):
+        OPEN = "open"
+        PAUSED = "paused"
+        DONE = "done"
+        CANCELLED = "cancelled"
+
+    # Which status may follow which; requeue_orders.py is the only writer.
+    TRANSITIONS = {
+        Status.OPEN: {Status.PAUSED, Status.DONE, Status.CANCELLED},
+        Status.PAUSED: {Status.OPEN, Status.CANCELLED},
+        Status.DONE: set(),
+        Status.CANCELLED: set(),
+    }
+
+    id = models.UUIDField(primary_key=True, default=uuid_utils.uuid7, editable=False)
+    who = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    reason = models.CharField(max_length=500)
+    error_fingerprint = models.CharField(max_length=FINGERPRINT_CHARACTERS, default="", blank=True)
+    destination = models.CharField(max_length=100, default="", blank=True)
+    type = models.CharField(max_length=100, default="", blank=True)
+    rate_per_second = models.SmallIntegerField()
+    status = models.CharField(max_length=9, choices=Status.choices, default=Status.OPEN)
+    found = models.IntegerField()
+    requeued = models.IntegerField(default=0)
+    ordered_at = models.DateTimeField(db_default=Now())
+    # Until when the rate has been used up, by the database's clock (F6).
+    paced_until = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(
+                fields=["error_fingerprint", "destination", "type"],
+                condition=Q(status__in=["open", "paused"]),
+                name="one_requeue_order_under_way_per_choice",
+            ),
+            models.CheckConstraint(condition=~Q(reason=""), name="a_requeue_order_has_a_reason"),
+            models.CheckConstraint(condition=Q(rate_per_second__range=(1, 1_000)), name="a_requeue_order_has_a_rate"),
+            models.CheckConstraint(
+                condition=Q(status__in=["open", "paused"], ended_at__isnull=True)
+                | Q(status__in=["done", "cancelled"], ended_at__isnull=False),
+                name="a_requeue_order_has_ended_if_and_only_if_it_is_over",
+            ),
+            models.CheckConstraint(
+                condition=Q(found__gte=0, requeued__gte=0), name="a_requeue_orders_counts_are_not_negative"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"requeue of {self.choice}"
+
+    @property
+    def choice(self) -> Choice:
+        return Choice(error_fingerprint=self.error_fingerprint, destination=self.destination, type=self.type)
 
 
 class InboxMessage(models.Model):

@@ -19,7 +19,7 @@ from django.db.models.functions import Now
 
 from . import claim, failure, routing, wakeup
 from .conf import conf
-from .models import Destination, InboxMessage, OperatorAct, OutboxMessage
+from .models import Destination, InboxMessage, OperatorAct, OutboxMessage, RequeueOrder
 
 PURGE_BATCH_SIZE = 1_000
 # One sweep ends soon, however many wait; the next one goes on.
@@ -46,11 +46,17 @@ def approved_by(person: Person) -> Iterator[None]:
 
 def act(*, who: Person, verb: str, target: models.Model | tuple[str, str], reason: str, **detail: Any) -> OperatorAct:
     """Writes who did what to what, and why. A reason is required: raises ValueError without one."""
+    written = _act(who=who, verb=verb, target=target, reason=reason, **detail)
+    written.save(force_insert=True)
+    return written
+
+
+def _act(*, who: Person, verb: str, target: models.Model | tuple[str, str], reason: str, **detail: Any) -> OperatorAct:
     if not reason.strip():
         raise ValueError("An operator act needs a reason.")
     kind, identity = target if isinstance(target, tuple) else (target._meta.model_name or "", str(target.pk))
     approver = _approver.get()
-    return OperatorAct.objects.create(
+    return OperatorAct(
         who_id=who.pk if who is not None else None,
         approved_by_id=approver.pk if approver is not None else None,
         verb=verb,
@@ -61,8 +67,12 @@ def act(*, who: Person, verb: str, target: models.Model | tuple[str, str], reaso
     )
 
 
-def requeue(keys: Sequence[UUID], *, who: Person, reason: str, sent: bool = False) -> int:
+def requeue(
+    keys: Sequence[UUID], *, who: Person, reason: str, sent: bool = False, ordered: RequeueOrder | None = None
+) -> int:
     """Makes dead (with `sent`, also done or skipped) messages due again with all their attempts; returns how many.
+
+    One that a requeue order takes carries its id, and is not taken by the same order again.
 
     Consumers that have handled a message ignore it (I5). What was parked behind it becomes due too. A saga's message is
     left alone: the saga waits for another one by now, and its own verbs (retry) make the next (I6).
@@ -70,14 +80,12 @@ def requeue(keys: Sequence[UUID], *, who: Person, reason: str, sent: bool = Fals
     states = [OutboxMessage.State.DEAD]
     if sent:
         states += [OutboxMessage.State.DONE, OutboxMessage.State.SKIPPED]
-    return _change(
-        keys,
-        Q(state__in=states, order_free=False),
-        {"state": OutboxMessage.State.OPEN, "due_at": Now(), "attempts": 0, "finished_at": None, "claimed_at": None},
-        who=who,
-        verb="requeue",
-        reason=reason,
-    )
+    eligible = Q(state__in=states, order_free=False)
+    changes = {"state": OutboxMessage.State.OPEN, "due_at": Now(), "attempts": 0, "finished_at": None}
+    if ordered is not None:
+        eligible &= Q(died_at__lte=ordered.ordered_at) & (Q(requeued_by=None) | ~Q(requeued_by=ordered.pk))
+        changes["requeued_by"] = ordered.pk
+    return _change(keys, eligible, {**changes, "claimed_at": None}, who=who, verb="requeue", reason=reason)
 
 
 def skip(keys: Sequence[UUID], *, who: Person, reason: str) -> int:
@@ -112,8 +120,11 @@ def _change(
     # A claim that is still under way is fenced off by the new epoch (I6).
     OutboxMessage.objects.filter(key__in=found).update(**changes, epoch=F("epoch") + 1)
     OutboxMessage.objects.all().unpark_followers(found)
-    for row in rows:
-        act(who=who, verb=verb, target=("outboxmessage", str(row.key)), reason=reason, **_about(row))
+    ordered = {"requeue_order": str(changes["requeued_by"])} if "requeued_by" in changes else {}
+    OperatorAct.objects.bulk_create(
+        _act(who=who, verb=verb, target=("outboxmessage", str(row.key)), reason=reason, **_about(row), **ordered)
+        for row in rows
+    )
     wakeup.after_commit({row.destination for row in rows})
     return len(found)
 

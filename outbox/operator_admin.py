@@ -18,6 +18,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.safestring import SafeString
 
 from . import proposals
 from .exceptions import VerbRefused
@@ -33,6 +34,8 @@ FROM_PAGE = "from_page"
 class ReasonForm(forms.Form):
     """What every verb asks. A verb that asks for more extends it; its fields become the verb's keyword arguments."""
 
+    # What the button says; empty: the verb's label.
+    submit_label = ""
     reason = forms.CharField(
         max_length=500,
         widget=forms.Textarea(attrs={"rows": 2, "cols": 60}),
@@ -52,10 +55,11 @@ def _stands_as_ever(row: Any) -> str:
 class Verb:
     """One verb on one row: `perform(pk, who=…, reason=…, …)` tells whether it changed anything.
 
-    `refusals` are exceptions whose sentence is shown; what else is raised is a bug. A `dangerous` verb takes two
-    persons while the two-person rule is on, and is for supervisors: it changes rows of our own Postgres and nothing
-    else, and its permission is no harmless verb's. `state_of` says in a few words how the row stands; a proposal about
-    a row that stands otherwise by the time it is approved is refused.
+    `preview` shows what it would do to these rows, above the question. `refusals` are exceptions whose sentence is
+    shown; what else is raised is a bug. A `dangerous` verb takes two persons while the two-person rule is on, and is
+    for supervisors: it changes rows of our own Postgres and nothing else, and its permission is no harmless verb's.
+    `state_of` says in a few words how the row stands; a proposal about a row that stands otherwise by the time it is
+    approved is refused.
     """
 
     name: str
@@ -65,6 +69,7 @@ class Verb:
     perform: Callable[..., bool]
     form: type[ReasonForm] = ReasonForm
     one_at_a_time: bool = False
+    preview: Callable[[Sequence[Any], forms.Form], SafeString] | None = None
     refusals: tuple[type[Exception], ...] = (VerbRefused,)
     dangerous: bool = False
     state_of: Callable[[Any], str] = _stands_as_ever
@@ -208,6 +213,7 @@ def _question(
         **model_admin.admin_site.each_context(request),
         **asked,
         "title": verb.label,
+        "preview": verb.preview(asked["rows"], asked["form"]) if verb.preview else "",
         "verb": verb,
         "opts": model_admin.opts,
         "media": model_admin.media,

@@ -161,6 +161,12 @@ def acted(verb: str, target_type: str, target_id: object) -> bool:
     return OperatorAct.objects.filter(verb=verb, target_type=target_type, target_id=str(target_id)).exists()
 
 
+def act_detail(verb: str, target_type: str, target_id: object) -> dict[str, Any]:
+    """What the last act of this verb on this says beside its reason, if there is one. Index operator_act_by_target."""
+    acts = OperatorAct.objects.filter(verb=verb, target_type=target_type, target_id=str(target_id))
+    return acts.order_by("-pk").values_list("detail", flat=True).first() or {}
+
+
 def inbox_consumers() -> list[str]:
     """The consumers that have rows in the inbox: one probe of the primary key for each."""
     with connection.cursor() as cursor:
