@@ -12,6 +12,7 @@ from concurrent.futures import TimeoutError as NotInTime
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+import amqp
 import redis
 from amqp.exceptions import NotFound
 from django.conf import settings
@@ -149,7 +150,7 @@ def _of_rabbitmq(place: _Place) -> list[Depth]:
         rabbitmq.let_go(connection)
 
 
-def _declared(connection: rabbitmq.amqp.Connection, queues: Sequence[str]) -> Iterator[Depth]:
+def _declared(connection: amqp.Connection, queues: Sequence[str]) -> Iterator[Depth]:
     for queue in queues:
         # A question that is answered with no ends its channel.
         channel = connection.channel()

@@ -1,6 +1,6 @@
 """Figures arranged as the live page shows them: what stands at its top, and what is compared within one panel."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +34,7 @@ class Vital:
 
 def vitals(snapshot: Snapshot) -> list[Vital]:
     """The figures at the top; one that is missing says so."""
-    made = {
+    made: Mapping[str, Callable[[Any], Vital]] = {
         "orders": _orders,
         "requests": _intake,
         "waiting": _backlog,
@@ -54,7 +54,7 @@ def vitals(snapshot: Snapshot) -> list[Vital]:
 class WaitingTable:
     rows: Sequence[Waiting]
     most: int
-    open: int
+    idle: int
 
 
 def waiting(destinations: Sequence[Waiting]) -> WaitingTable:
@@ -62,7 +62,7 @@ def waiting(destinations: Sequence[Waiting]) -> WaitingTable:
     return WaitingTable(
         rows=destinations,
         most=max((one.open for one in destinations), default=0),
-        open=sum(one.open for one in destinations),
+        idle=sum(one.is_idle for one in destinations),
     )
 
 
@@ -141,7 +141,7 @@ def _group(label: str, status: str, direction: str, found: Sequence[Standing], m
 
 def _orders(pace: Any) -> Vital:
     return Vital(
-        label="Orders, last whole minute",
+        label="Orders a minute",
         value=f"{pace.last_full.placed:,}",
         detail=f"{pace.last_full.ended:,} ended",
         address=address("orders_order"),
@@ -150,7 +150,7 @@ def _orders(pace: Any) -> Vital:
 
 def _intake(requests: Requests) -> Vital:
     return Vital(
-        label="Intake, 95 in 100 within",
+        label="Intake, p95",
         value="–" if requests.p95_seconds is None else duration(requests.p95_seconds),
         detail=many(requests.requests, "request"),
         address="#intake",
@@ -175,7 +175,7 @@ def _attention(live: Sequence[Standing]) -> Vital:
     stuck = sum(one.count for one in live if one.status == "needs_attention")
     under_way = sum(one.count for one in live) - stuck
     return Vital(
-        label="Sagas waiting for a person",
+        label="Sagas that need you",
         value=count(stuck),
         detail=f"{count(under_way)} under way",
         address=address("sagas_saga", status__exact="needs_attention"),

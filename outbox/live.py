@@ -115,6 +115,10 @@ class Waiting:
     paused: str | None
 
     @property
+    def is_idle(self) -> bool:
+        return not self.open and not self.dead and self.paused is None
+
+    @property
     def drain_seconds(self) -> float | None:
         """Until what is due is done, at the pace of the last minute and if nothing else came; None: unknown."""
         if not self.due:

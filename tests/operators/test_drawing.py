@@ -6,6 +6,7 @@ import pytest
 
 from operators import wording
 from operators.drawing import HALF, HEIGHT, WIDTH, chart
+from operators.templatetags.live import breakable
 from orders.live import MINUTES, Minute, Pace
 
 BEGAN = datetime(2026, 1, 1, 20, 0, tzinfo=UTC)
@@ -71,6 +72,11 @@ def test_times_stand_evenly_and_end_with_the_last_minute():
 )
 def test_a_duration_has_one_unit(seconds, text):
     assert wording.duration(seconds) == text
+
+
+def test_a_name_may_break_at_its_points_and_underscores_and_is_escaped():
+    assert breakable("fulfil_order.undo") == "fulfil_<wbr>order.<wbr>undo<wbr>"
+    assert breakable("<b>") == "&lt;b&gt;<wbr>"
 
 
 @pytest.mark.parametrize(
