@@ -26,6 +26,7 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 INSTALLED_APPS = [
     "orders_project.apps.OrdersProjectConfig",
+    "operators",
     "audit",
     "orders",
     "sagas",

@@ -14,6 +14,7 @@ urlpatterns = [
     path("", include("payments.urls")),
     path("", include("sagas.urls")),
     path("", include("outbox.urls")),
+    path("admin/live/", include("operators.urls")),
     path("admin/", admin.site.urls),
     path("api-auth/", include("rest_framework.urls")),
     path("api/auth-token/", views.AuthTokenView.as_view(), name="auth-token"),

@@ -66,6 +66,17 @@ def test_a_breaker_is_opened_and_closed_by_hand_and_each_leaves_an_operator_act(
     assert OperatorAct.objects.get(verb="open").detail == {"seconds": 60.0}
 
 
+def test_an_open_breaker_is_tried_by_hand_and_one_that_is_not_open_is_refused():
+    with pytest.raises(CommandError, match="is not open"):
+        run("try", "--provider", "shipping", "--reason", "they are back")
+    assert acts() == []
+    run("open", "--provider", "shipping", "--reason", "maintenance")
+    assert run("try", "--provider", "shipping", "--reason", "they are back") == (
+        "shipping: the next call is a trial.\n"
+    )
+    assert [verb for verb, *_ in acts()] == ["open", "try"]
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -9,11 +9,14 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 
 from benchmarks import plan
+from orders import live as orders_live
 from outbox import bell, health, operations, read_only_admin, selectors, telemetry
+from outbox import live as outbox_live
 from outbox.models import OutboxMessage
 from outbox.relay import _claim
 from outbox.routing import Outside
 from sagas import lifecycle, recovery
+from sagas import live as sagas_live
 from sagas import selectors as sagas
 from sagas import telemetry as sagas_telemetry
 from tests.support import staff
@@ -112,6 +115,10 @@ ENGINE: dict[str, Read] = {
     "the sagas' metrics": lambda: list(sagas_telemetry.collect()),
     "sagas check": sagas.unknown_to_this_code,
     "a customer's orders": page_of_a_customer,
+    "the live page: orders": orders_live.pace,
+    "the live page: what waits": outbox_live.waiting,
+    "the live page: failures": outbox_live.failures,
+    "the live page: sagas": sagas_live.standing,
 }
 
 
@@ -122,6 +129,10 @@ QUICK = [
     "health",
     "the outbox's metrics",
     "the sagas' metrics",
+    "the live page: orders",
+    "the live page: what waits",
+    "the live page: failures",
+    "the live page: sagas",
     *(f"/admin/outbox/outboxmessage/?{query}" for query in ("", "state__exact=skipped", f"destination={grown.RARE}")),
     *(f"/admin/sagas/saga/?{query}" for query in ("", "status__exact=compensated")),
     *(f"/admin/orders/order/?{query}" for query in ("", "status__exact=cancelled", "q=customer-7")),
