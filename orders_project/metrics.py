@@ -45,14 +45,16 @@ class BacklogCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         is_away = False
         for label, collect in _collectors():
+            # Begins at 0: to an alert a series that appears with its first count has not risen.
+            failures = METRICS_COLLECTION_FAILURES.labels(label)
             if is_away:
-                METRICS_COLLECTION_FAILURES.labels(label).inc()
+                failures.inc()
                 continue
             try:
                 yield from list(collect())
             except Exception as error:
                 logger.exception("metrics_collection_failed", app=label)
-                METRICS_COLLECTION_FAILURES.labels(label).inc()
+                failures.inc()
                 # Every app would wait as long for a connection, and the scraper would have given up long before.
                 is_away = _is_unreachable(error)
 

@@ -5,6 +5,7 @@ guaranteed: a queue that was never declared (`manage.py topology apply`) is left
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import amqp
 import structlog
@@ -55,7 +56,8 @@ def _depth(connection: amqp.Connection, name: str) -> int | None:
     # A question that is answered with no ends its channel.
     channel = connection.channel()
     try:
-        return int(channel.queue_declare(name, passive=True).message_count)
+        answer: Any = channel.queue_declare(name, passive=True)
+        return int(answer.message_count)
     except NotFound:
         return None
     finally:
