@@ -12,7 +12,13 @@ class OrdersProjectConfig(AppConfig):
     name = "orders_project"
 
     def ready(self) -> None:
-        from orders_project import checks, deploy_checks, logs, metrics_server  # noqa: F401 - for their registrations
+        from orders_project import (  # noqa: F401 - some are imported for their registrations
+            checks,
+            deploy_checks,
+            logs,
+            metrics_server,
+            wiring_checks,
+        )
         from outbox import heartbeat
 
         logs.configure()
