@@ -61,7 +61,9 @@ def check_queues(app_configs: object, **_: Any) -> list[CheckMessage]:
     from orders_project.celery import QUEUES
 
     served = {one.queue for one in routing.all_inside()}
-    messages = [_error(f"No worker consumes queue {name!r}.", "E016") for name in sorted(served - set(QUEUES))]
+    messages: list[CheckMessage] = [
+        _error(f"No worker consumes queue {name!r}.", "E016") for name in sorted(served - set(QUEUES))
+    ]
     for name, count in conf().queue_slots.items():
         if name not in QUEUES:
             text = f"OUTBOX['QUEUE_SLOTS'] has an unknown queue {name!r}."

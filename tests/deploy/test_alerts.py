@@ -51,8 +51,9 @@ def _questions() -> Iterator[Any]:
     for test in TESTS["tests"]:
         for asked in test["promql_expr_test"]:
             expected = [dict(_LABEL.findall(sample["labels"])) for sample in asked["exp_samples"]]
-            alert = _FIRING.fullmatch(asked["expr"])[1]
-            question = Question(test["name"], test["input_series"], alert, seconds(asked["eval_time"]), expected)
+            alert = _FIRING.fullmatch(asked["expr"])
+            assert alert, f"not a question about alerts: {asked['expr']}"
+            question = Question(test["name"], test["input_series"], alert[1], seconds(asked["eval_time"]), expected)
             yield pytest.param(question, id=f"{test['name']}, after {asked['eval_time']}")
 
 

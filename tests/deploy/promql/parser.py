@@ -194,7 +194,7 @@ def _tokens(text: str) -> list[str]:
     text = text.rstrip()
     while at < len(text):
         match = TOKEN.match(text, at)
-        if match is None:
+        if match is None or match.lastgroup is None:
             raise SyntaxError(f"{text[at : at + 20]!r} is not understood")
         found.append(match[match.lastgroup])
         at = match.end()
