@@ -119,10 +119,16 @@ def known_variables() -> set[str]:
 
 
 def _unfit(name: str, patterns: Sequence[str]) -> Iterator[CheckMessage]:
+    """Refused when another was evidently meant; else a warning, for other code may publish what this one does not."""
     types = _event_types()
     for pattern in patterns:
-        if not any(fnmatchcase(event, pattern) for event in types):
-            yield _error(f"{name}: no event fits {pattern!r}.", "E017", hint=_meant(pattern, types))
+        if any(fnmatchcase(event, pattern) for event in types):
+            continue
+        text = f"{name}: no event fits {pattern!r}."
+        if hint := _meant(pattern, types):
+            yield _error(text, "E017", hint=hint)
+        else:
+            yield Warning(text, hint=f"Events: {', '.join(types)}.", id="orders_project.W017")
 
 
 def _event_types() -> list[str]:
