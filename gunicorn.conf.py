@@ -26,6 +26,13 @@ errorlog = "-"
 os.environ.setdefault("DATABASE_POOL_MAX_SIZE", str(threads + 1))
 
 
+def post_worker_init(worker: Any) -> None:
+    """Serves /metrics on METRICS_BIND too, once Django is loaded: any worker answers for all of them."""
+    from orders_project import metrics_server
+
+    metrics_server.start()
+
+
 def child_exit(server: Any, worker: Any) -> None:
     """Takes the gauges of a process that ended out of /metrics."""
     if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):

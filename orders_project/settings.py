@@ -109,7 +109,7 @@ HTTPS_ONLY = env.bool("HTTPS_ONLY", not DEBUG)
 SECURE_SSL_REDIRECT = HTTPS_ONLY
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_TLS_PROXY", False) else None
 # Probes come from inside the cluster, without TLS.
-SECURE_REDIRECT_EXEMPT = [r"^health/", r"^healthz$", r"^readyz$", r"^metrics$"]
+SECURE_REDIRECT_EXEMPT = [r"^health/(live|ready)$", r"^healthz$", r"^readyz$", r"^metrics$"]
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS_ONLY else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS_ONLY
 SECURE_HSTS_PRELOAD = HTTPS_ONLY
@@ -385,6 +385,8 @@ SPECTACULAR_SETTINGS = {
 
 # Who may read /metrics: a bearer token; empty: only loopback.
 METRICS_TOKEN = env.str("METRICS_TOKEN", "")
+# host:port where web, relay, workers and beat serve /metrics by themselves, without a token; empty: nowhere.
+METRICS_BIND = env.str("METRICS_BIND", "")
 LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
 # json in production, console for people.
 LOG_FORMAT = env.str("LOG_FORMAT", "console" if DEBUG else "json")

@@ -71,7 +71,7 @@ class Command(ServiceCommand):
             raise Misuse("--seconds must be more than 0.")
         told = {"open": f"open for {seconds:.0f} s", "try": "the next call is a trial", "close": "closed"}[verb]
         if options["dry_run"]:
-            self.stdout.write(f"{provider}: would be done: {told}.")
+            self.stdout.write(f"{provider}: would be {told}.")
         elif by_hand(verb, provider, who=who, reason=options["reason"], seconds=seconds):
             self.stdout.write(f"{provider}: {told}.")
         else:
