@@ -12,10 +12,12 @@ class OrdersProjectConfig(AppConfig):
     name = "orders_project"
 
     def ready(self) -> None:
-        from orders_project import checks, deploy_checks, logs  # noqa: F401 - imported for its registrations
+        from orders_project import checks, deploy_checks, logs, tracing  # noqa: F401 - imported for its registrations
 
         logs.configure()
+        tracing.configure()
         # Celery's own events, not Django's signals: there is no other way to keep it from setting up its own logs.
         signals.setup_logging.connect(logs.configure_for_celery, weak=False)
+        signals.worker_process_shutdown.connect(tracing.flush, weak=False)
         signals.celeryd_init.connect(checks.refuse_unsafe_configuration, weak=False)
         autodiscover_modules("consumers", "sagas", "ticks")

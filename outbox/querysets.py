@@ -22,7 +22,7 @@ LAST_ERROR_MAX_CHARACTERS = 1_000
 
 MESSAGE_COLUMNS = (
     "key, message_id, destination, type, payload, headers, aggregate_type, aggregate_id, sequence,"
-    " correlation_id, attempts, epoch, created_at"
+    " correlation_id, attempts, epoch, created_at, scheduled_for"
 )
 
 # Index outbox_open gives candidates in insertion order; outbox_unfinished_by_aggregate answers "is it the head?".
