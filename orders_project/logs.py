@@ -2,7 +2,7 @@
 
 Guarantee: one event is one line (line breaks and control characters are escaped), e-mail addresses, tokens and other
 secrets are masked, and whatever ids the current context knows (request, order, saga, message, correlation, trace) stand
-on it: outbox.context binds those of messages.
+on it (outbox.context knows the messages').
 It does not guarantee that a traceback of a library names no personal data beyond those patterns.
 """
 
@@ -19,6 +19,7 @@ from django.conf import settings
 from opentelemetry import trace
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from outbox import context
 from outbox.masking import MASK, in_prose
 
 _SECRET_WORDS = ("password", "secret", "token", "authorization", "api_key", "cookie", "payment_method", "email")
@@ -97,7 +98,7 @@ def _formatter() -> logging.Formatter:
 def _shared() -> list[Processor]:
     return [
         structlog.contextvars.merge_contextvars,
-        _trace,
+        _ids,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -112,8 +113,9 @@ def _renderer() -> Processor:
     return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
 
 
-def _trace(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """The trace and span that the line was written in, as collectors look for them; none while tracing is off."""
+def _ids(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """The message or batch that is being handled, and the trace and span that the line was written in, if any."""
+    event = {**context.log_ids(), **event}
     span = trace.get_current_span().get_span_context()
     if span.is_valid:
         event["trace_id"] = trace.format_trace_id(span.trace_id)

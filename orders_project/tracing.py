@@ -94,7 +94,9 @@ class TracerOfProcesses(trace.Tracer):
         return self._provider.tracer_of_this_process(self._name).start_span(*arguments, **named)
 
     @contextmanager
-    def start_as_current_span(self, *arguments: Any, **named: Any) -> Iterator[Span]:
+    def start_as_current_span(  # type: ignore[override]  # the decorator that the API wants is private to it
+        self, *arguments: Any, **named: Any
+    ) -> Iterator[Span]:
         with self._provider.tracer_of_this_process(self._name).start_as_current_span(*arguments, **named) as span:
             yield span
 
@@ -121,9 +123,7 @@ def serving(request: HttpRequest) -> Iterator[Span]:
         yield span
 
 
-def answered(
-    span: Span, request: HttpRequest, response: HttpResponseBase, *, route: str, user_id: int | None
-) -> None:
+def answered(span: Span, request: HttpRequest, response: HttpResponseBase, *, route: str, user_id: int | None) -> None:
     """What is known of a request when it has been answered; the span's name has no id in it."""
     if not span.is_recording():
         return

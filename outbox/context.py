@@ -8,52 +8,49 @@ written inside `about`. A command names its cause itself (`Command.causation_id`
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from uuid import UUID
-
-from structlog.contextvars import bound_contextvars
 
 from . import tracing
 from .envelope import Message, order_id_of
 
-_causation_id: ContextVar[UUID | None] = ContextVar("outbox_causation_id", default=None)
+_handled: ContextVar[Sequence[Message]] = ContextVar("outbox_handled", default=())
 
 
 @contextmanager
 def handling(messages: Sequence[Message], *, spans: tracing.Spans) -> Iterator[None]:
     """Everything inside is done for these messages of one destination."""
-    with (
-        caused_by(messages[0].message_id if len(messages) == 1 else None),
-        bound_contextvars(**_ids_of_all(messages)),
-        spans.current(messages),
-    ):
-        yield
+    token = _handled.set(messages)
+    try:
+        with spans.current(messages):
+            yield
+    finally:
+        _handled.reset(token)
 
 
 @contextmanager
 def about(message: Message) -> Iterator[None]:
-    """Log lines inside are about this message, also amid a batch."""
-    with bound_contextvars(**ids_of(message)), tracing.own(message):
-        yield
-
-
-@contextmanager
-def caused_by(message_id: UUID | None) -> Iterator[None]:
-    """Names the message that is being handled; None clears it (a batch of several)."""
-    token = _causation_id.set(message_id)
+    """Everything inside is about this one, also amid a batch."""
+    token = _handled.set([message])
     try:
-        yield
+        with tracing.own(message):
+            yield
     finally:
-        _causation_id.reset(token)
+        _handled.reset(token)
 
 
 def headers() -> dict[str, str]:
     """The cause, for a new row's headers; its trace context comes from its publish span (outbox.tracing)."""
-    cause = _causation_id.get()
-    return {"causationId": str(cause)} if cause else {}
+    handled = _handled.get()
+    return {"causationId": str(handled[0].message_id)} if len(handled) == 1 else {}
 
 
-def ids_of(message: Message) -> dict[str, str]:
-    """What a log line says of one message."""
+def log_ids() -> dict[str, str | int]:
+    """What a log line says of what is being handled; asked for when a line is written, and not before."""
+    handled = _handled.get()
+    if not handled:
+        return {}
+    if len(handled) > 1:
+        return {"destination": handled[0].destination, "batch_size": len(handled)}
+    message = handled[0]
     order_id = order_id_of(message)
     return {
         f"{message.aggregate_type}_id": str(message.aggregate_id),
@@ -62,9 +59,3 @@ def ids_of(message: Message) -> dict[str, str]:
         "correlation_id": str(message.correlation_id),
         "destination": message.destination,
     }
-
-
-def _ids_of_all(messages: Sequence[Message]) -> dict[str, object]:
-    if len(messages) == 1:
-        return {**ids_of(messages[0])}
-    return {"destination": messages[0].destination, "batch_size": len(messages)} if messages else {}

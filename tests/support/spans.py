@@ -21,7 +21,7 @@ class Spans:
     exporter: InMemorySpanExporter
 
     def all(self) -> list[ReadableSpan]:
-        return sorted(self.exporter.get_finished_spans(), key=lambda span: span.start_time)
+        return sorted(self.exporter.get_finished_spans(), key=lambda span: span.start_time or 0)
 
     def named(self, name: str) -> list[ReadableSpan]:
         return [span for span in self.all() if span.name == name]
