@@ -90,6 +90,8 @@ class OrderCollection(GenericAPIView):
             raise refusals.prices_differ(refusal, body, wanted["currency"]) from refusal
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        if response.status_code == 201:
+            telemetry.name_order(response.headers["Location"].rpartition("/")[2])
         # After the commit, so that what is counted is there.
         if response.status_code == 201 and "Idempotent-Replay" not in response.headers:
             telemetry.ORDERS_PLACED.inc()
@@ -105,6 +107,7 @@ class OrderDetail(APIView):
         responses={200: OrderSerializer, **problems(s404="There is no such order of yours.")},
     )
     def get(self, request: Request, order_id: UUID) -> Response:
+        telemetry.name_order(order_id)
         return Response(_read(request, order_id))
 
 
@@ -127,6 +130,7 @@ class OrderCancellation(APIView):
     )
     @idempotent()
     def post(self, request: Request, order_id: UUID) -> Response:
+        telemetry.name_order(order_id)
         try:
             status = request_cancel(order_id)
         except OrderAlreadyEnded as refusal:

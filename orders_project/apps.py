@@ -17,13 +17,16 @@ class OrdersProjectConfig(AppConfig):
             deploy_checks,
             logs,
             metrics_server,
+            tracing,
             wiring_checks,
         )
         from outbox import heartbeat
 
         logs.configure()
+        tracing.configure()
         # Celery's own events, not Django's signals: there is no other way to keep it from setting up its own logs.
         signals.setup_logging.connect(logs.configure_for_celery, weak=False)
+        signals.worker_process_shutdown.connect(tracing.flush, weak=False)
         signals.celeryd_init.connect(checks.refuse_unsafe_configuration, weak=False)
         # Relay, workers and beat; the web process starts its own (gunicorn.conf.py).
         heartbeat.beside(metrics_server.start)

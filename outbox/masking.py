@@ -1,10 +1,16 @@
-"""Masks what staff need not see in stored JSON: tokens that pay, keys that open.
+"""Masks what nobody need see: in stored JSON tokens that pay and keys that open, in prose (log lines, errors, spans)
+e-mail addresses, credentials and passwords of URLs.
 
 Not guaranteed: a secret under a name that says nothing of it. Payloads are written by our own events, which carry none.
 """
 
+import re
 from typing import Any
 
+MASK = "***"
+_EMAIL = re.compile(r"\b[\w.%+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+", re.ASCII)
+_CREDENTIAL = re.compile(r"\b(Token|Bearer|Basic) +[\w.~+/=-]{6,}", re.IGNORECASE | re.ASCII)
+_URL_PASSWORD = re.compile(r"(://[^\s:/@]{0,100}:)[^\s/@]{1,200}@", re.ASCII)
 SECRET_WORDS = ("paymentmethod", "token", "secret", "password", "apikey", "authorization")
 SHOWN_CHARACTERS = 4
 
@@ -22,6 +28,14 @@ def masked_text(value: Any) -> str:
     """Enough to tell what kind of token it is, not enough to use it."""
     text = str(value)
     return f"{text[:SHOWN_CHARACTERS]}…" if len(text) > SHOWN_CHARACTERS else "…"
+
+
+def in_prose(text: str) -> str:
+    """The text without e-mail addresses, authorisation values and passwords of URLs."""
+    if "@" in text:
+        text = _EMAIL.sub(MASK, _URL_PASSWORD.sub(rf"\g<1>{MASK}@", text))
+    # Every credential follows a space: most values of a line are single words.
+    return _CREDENTIAL.sub(rf"\g<1> {MASK}", text) if " " in text else text
 
 
 def unmasked(edited: Any, original: Any) -> Any:

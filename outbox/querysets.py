@@ -21,7 +21,7 @@ from .error_text import fingerprint_of, one_line
 
 MESSAGE_COLUMNS = (
     "key, message_id, destination, type, payload, headers, aggregate_type, aggregate_id, sequence,"
-    " correlation_id, attempts, epoch, created_at"
+    " correlation_id, attempts, epoch, created_at, scheduled_for"
 )
 
 # Index outbox_open gives candidates in insertion order; outbox_unfinished_by_aggregate answers "is it the head?".
