@@ -32,7 +32,7 @@ class Purged:
     is_dry_run: bool
 
 
-def _nobody_asks(count: int) -> None:
+def nobody_asks(count: int) -> None:
     """For a purge that nobody watches."""
 
 
@@ -41,7 +41,7 @@ def purge(
     older_than: timedelta = timedelta(0),
     batch_size: int = DEFAULT_BATCH_SIZE,
     dry_run: bool = False,
-    told: Callable[[int], None] = _nobody_asks,
+    told: Callable[[int], None] = nobody_asks,
 ) -> Purged:
     """Removes keys that expired longer ago than this; `told` hears of each batch.
 

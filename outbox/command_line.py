@@ -17,7 +17,6 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 
 from . import proposals
-from .exceptions import VerbRefused
 from .operations import Person
 from .operator_admin import Verb
 from .progress import Progress
@@ -65,22 +64,23 @@ class ServiceCommand(BaseCommand):
 
     def do(self, verb: Verb, row: models.Model, options: Mapping[str, Any], **answers: Any) -> None:
         """An operator's verb on a row, by the options that `add_act` adds; a dangerous one may become a proposal."""
-        asked = {"who": person(options), "answers": {"reason": options["reason"], **answers}}
+        who, given = person(options), {"reason": options["reason"], **answers}
         try:
             if options["dry_run"]:
-                self._tell(verb, row, options, "would be done" if proposals.rehearse(verb, row, **asked) else _ALREADY)
+                would = proposals.rehearse(verb, row, who=who, answers=given)
+                self._tell_result(verb, row, options, "would be done" if would else _ALREADY)
                 return
-            result = proposals.perform(verb, row, **asked)
-        except (*verb.refusals, VerbRefused) as refusal:
+            result = proposals.perform(verb, row, who=who, answers=given)
+        except verb.every_refusal as refusal:
             said = str(refusal)
             raise CommandError(
                 f"{verb.name}: {said}" if said.startswith("not applicable") else f"{verb.name} refused: {said}"
             ) from refusal
-        self._tell(verb, row, options, _TOLD[result])
+        self._tell_result(verb, row, options, _TOLD[result])
         if result in {Result.PROPOSED, Result.ALREADY_PROPOSED}:
             sys.exit(PROPOSED)
 
-    def _tell(self, verb: Verb, row: models.Model, options: Mapping[str, Any], said: str) -> None:
+    def _tell_result(self, verb: Verb, row: models.Model, options: Mapping[str, Any], said: str) -> None:
         if options["json"]:
             self.print_json({"verb": verb.name, "target": str(row.pk), "result": said})
         else:

@@ -75,6 +75,11 @@ class Verb:
     state_of: Callable[[Any], str] = _stands_as_ever
 
     @property
+    def every_refusal(self) -> tuple[type[Exception], ...]:
+        """Its own, and those of the two-person rule."""
+        return (*self.refusals, VerbRefused)
+
+    @property
     def takes_two(self) -> bool:
         """Whether it becomes a proposal, by the settings as they are."""
         return proposals.is_needed(self)
@@ -235,7 +240,7 @@ def _perform(verb: Verb, rows: Sequence[Any], request: HttpRequest, answers: Map
     for row in rows:
         try:
             rows_of[proposals.perform(verb, row, who=request.user, answers=answers)].append(str(row))
-        except (*verb.refusals, VerbRefused) as refusal:
+        except verb.every_refusal as refusal:
             report.refused.append(f"{verb.label}: {row}: {refusal}")
         except OperationalError as error:
             report.refused.append(f"{row}: the database could not do it now, try again ({error}).")

@@ -24,15 +24,15 @@ PERMISSION = "outbox.decide_proposal"
 
 @admin.register(Proposal)
 class ProposalAdmin(OperatorAdmin):
-    list_display = ("identity", "what", "target", "reason", "proposed_by", "proposed_at", "stands")
+    list_display = ("identity", "what", "target", "reason", "proposer", "proposed_at", "stands")
     list_filter = ("state", "verb", "target_type")
     list_select_related = ("proposed_by", "decided_by")
     search_fields = ("target_id", "proposed_by__username")
     search_help_text = "A target's id, or the name of who proposed, in full."
     fieldsets = (
         (None, {"fields": ("what", "target", "stands")}),
-        ("Proposal", {"fields": ("proposed_by", "proposed_at", "expires_at", "reason", "meant", "seen")}),
-        ("Decision", {"fields": ("decided_by", "decided_at", "decision")}),
+        ("Proposal", {"fields": ("proposer", "proposed_at", "expires_at", "reason", "meant", "seen")}),
+        ("Decision", {"fields": ("decider", "decided_at", "decision")}),
         ("Related", {"fields": ("related", "id")}),
     )
     verbs = (
@@ -72,7 +72,10 @@ class ProposalAdmin(OperatorAdmin):
             return Advice()
         if _is_over(row):
             return Advice(sentence="It has expired: nothing was done. Look again, and propose anew.")
-        return Advice(sentence="It waits for a second person, who looks at the row first.", helpful=("approve",))
+        return Advice(
+            sentence="It waits for a second person. Look at the row first: what is approved is done at once.",
+            helpful=("approve",),
+        )
 
     def details(self, row: Proposal) -> Sequence[tuple[str, Any]]:
         return [
@@ -95,7 +98,9 @@ class ProposalAdmin(OperatorAdmin):
         text = short(proposal.target_id)
         model = proposals.model_of(proposal.target_type)
         page = f"{model._meta.app_label}_{model._meta.model_name}" if model else ""
-        return joined(model._meta.verbose_name if model else "", page_link(page, proposal.target_id, text))
+        return joined(
+            str(model._meta.verbose_name) if model else proposal.target_type, page_link(page, proposal.target_id, text)
+        )
 
     @admin.display(description="state")
     def stands(self, proposal: Proposal) -> str:
@@ -103,6 +108,14 @@ class ProposalAdmin(OperatorAdmin):
             until = f"{proposal.expires_at:%Y-%m-%d %H:%M} UTC"
             return f"expired {until}" if _is_over(proposal) else f"open until {until}"
         return f"{proposal.state} by {proposal.decided_by}" if proposal.decided_by else proposal.state
+
+    @admin.display(description="proposed by")
+    def proposer(self, proposal: Proposal) -> str:
+        return str(proposal.proposed_by)
+
+    @admin.display(description="decided by")
+    def decider(self, proposal: Proposal) -> str:
+        return str(proposal.decided_by or "")
 
     @admin.display(description="answers")
     def meant(self, proposal: Proposal) -> SafeString:

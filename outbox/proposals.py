@@ -15,7 +15,7 @@ from uuid import UUID
 from django.apps import apps
 from django.conf import settings
 from django.contrib import admin
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import User
 from django.db import models, transaction
 from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 from django.db.models.functions import Now
@@ -143,7 +143,7 @@ def _propose(verb: "Verb", row: models.Model, *, who: Person, answers: Mapping[s
     return Result.ALREADY_PROPOSED
 
 
-def _perform_approved(verb: "Verb", proposal: Proposal, approver: AbstractUser) -> None:
+def _perform_approved(verb: "Verb", proposal: Proposal, approver: User) -> None:
     row = _row_of(proposal)
     if row is None or _seen(verb, row) != proposal.seen:
         raise VerbRefused("it has moved on since it was proposed: decline it, look again, and propose anew.")
@@ -186,18 +186,18 @@ def _refuse_unless_open(proposal: Proposal) -> None:
         raise VerbRefused("it has expired: look again, and propose anew.")
 
 
-def _refuse_without_permission(person: AbstractUser, verb: "Verb") -> None:
+def _refuse_without_permission(person: User, verb: "Verb") -> None:
     if not person.has_perm(verb.permission):
         raise VerbRefused(f"{person} has no permission for it ({verb.permission}).")
 
 
-def _somebody(who: Person) -> AbstractUser:
-    if not isinstance(who, AbstractUser):
+def _somebody(who: Person) -> User:
+    if not isinstance(who, User):
         raise VerbRefused("it takes two persons (OPERATOR_TWO_PERSON_RULE): say who you are, with --as.")
     return who
 
 
-def _decide(proposal: Proposal, state: Proposal.State, *, who: AbstractUser, reason: str) -> None:
+def _decide(proposal: Proposal, state: Proposal.State, *, who: User, reason: str) -> None:
     if not reason.strip():
         raise ValueError("A decision needs a reason.")
     Proposal.objects.filter(pk=proposal.pk, state=Proposal.State.OPEN).update(

@@ -5,12 +5,20 @@ Here because it shares what all purges share with `outbox`, of which `idempotenc
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 from idempotency import operations
+from idempotency.operations import DEFAULT_BATCH_SIZE, nobody_asks
 from outbox.purge_command import PurgeCommand
 
 
-def _purge(*, older_than: timedelta, batch_size: int, dry_run: bool, told: Callable[[int], None]) -> int:
+def _purge(
+    *,
+    older_than: Any = timedelta(0),
+    batch_size: int = DEFAULT_BATCH_SIZE,
+    dry_run: bool = False,
+    told: Callable[[int], None] = nobody_asks,
+) -> int:
     return operations.purge(older_than=older_than, batch_size=batch_size, dry_run=dry_run, told=told).keys
 
 
