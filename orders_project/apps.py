@@ -1,4 +1,4 @@
-"""Starts the project: logs and checks first, then every app's consumers, sagas and ticks are imported, and so known.
+"""Starts the project: logs and checks first, then every app's consumers, sagas, ticks and timeline are imported.
 
 It does not start threads or connections: a process that forks after this starts clean.
 """
@@ -18,4 +18,4 @@ class OrdersProjectConfig(AppConfig):
         # Celery's own events, not Django's signals: there is no other way to keep it from setting up its own logs.
         signals.setup_logging.connect(logs.configure_for_celery, weak=False)
         signals.celeryd_init.connect(checks.refuse_unsafe_configuration, weak=False)
-        autodiscover_modules("consumers", "sagas", "ticks")
+        autodiscover_modules("consumers", "sagas", "ticks", "timeline")
