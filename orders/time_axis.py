@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Final
 
-from outbox.durations import spoken
+from outbox.spoken import spoken
 
 # Shares of all the time beyond which a stretch is broken, and what it is drawn as, in per cent.
 IDLE_MAX, IDLE_WIDTH = 0.2, 8.0

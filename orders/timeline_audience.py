@@ -37,7 +37,7 @@ TOLD: Final[Mapping[Kind, Told]] = {
     Kind.REFUND: Told(facts=frozenset({"amount", "currency"}), statuses={"refunded": "refunded"}),
     Kind.SHIPMENT: Told(facts=frozenset({"tracking_number"})),
     Kind.CANCELLATION: Told(statuses={"cancelled": "cancelled"}),
-    Kind.NOTIFICATION: Told(statuses={"sent": "sent"}),
+    Kind.NOTIFICATION: Told(statuses={"sent": "sent", "refused": NOT_DONE}),
 }
 
 

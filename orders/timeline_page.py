@@ -12,15 +12,15 @@ from typing import Any
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.utils.safestring import SafeString
 
-from outbox.durations import spoken
 from outbox.read_only_admin import page_link
+from outbox.spoken import spoken
 
 from .timeline import Timeline
 from .timeline_entries import Entry, Kind
 from .waterfall import Chart, Line, draw, label_of, tone_of
 
 # Said by the bars, or by the columns beside them.
-NOT_LISTED = frozenset({"last_call_at", "last_claim_at", "repair_asked_at", "claims", "message_id"})
+NOT_LISTED = frozenset({"last_call_at", "last_claim_at", "claims", "message_id", "destination"})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from outbox.durations import spoken
+from outbox.spoken import spoken
 
 from .time_axis import Axis, Stretch, Tick
 from .timeline import WORK, Gap, Timeline
@@ -54,13 +54,14 @@ class Box:
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One entry. `goes_on`: it had not ended when it was read."""
+    """One entry. `tried` is the part of its bar before its latest try; `goes_on`: it had not ended when it was read."""
 
     entry: Entry
     label: str
     tone: str
     status: str
     bar: Box
+    tried: Box | None
     marks: Sequence[Box]
     took: str
     retries: str
@@ -138,17 +139,20 @@ def _busy(entry: Entry) -> tuple[datetime, datetime] | None:
 def _line(entry: Entry, timeline: Timeline, axis: Axis) -> Line:
     until = entry.ended_at or timeline.read_at
     times = entry.facts.get("claims") or entry.attempts
+    marks = [
+        _box(axis, moment, moment, title=f"{called} {_clock(moment)}")
+        for name, called in MOMENTS.items()
+        if (moment := entry.facts.get(name)) and moment > entry.began_at
+    ]
+    latest = entry.facts.get("last_call_at") or entry.facts.get("last_claim_at")
     return Line(
         entry=entry,
         label=label_of(entry),
         tone=tone_of(entry),
         status=entry.status.replace("_", " "),
         bar=_box(axis, entry.began_at, until, title=_title(entry, until)),
-        marks=[
-            _box(axis, moment, moment, title=f"{called} {_clock(moment)}")
-            for name, called in MOMENTS.items()
-            if (moment := entry.facts.get(name)) and moment > entry.began_at
-        ],
+        tried=_box(axis, entry.began_at, latest, title=f"tried {times} times") if times > 1 and latest else None,
+        marks=marks,
         took="" if until == entry.began_at else spoken(until - entry.began_at),
         retries=f"{times}×" if times > 1 else "",
         goes_on=entry.ended_at is None,

@@ -10,6 +10,7 @@ OutboxError
 ├── DestinationUnavailable  raised by a transport: the destination as a whole is in trouble
 ├── MessageRejected       raised by a transport: this message can never be sent
 └── VerbRefused           an operator's verb that the message's state does not allow
+    └── AlreadyActed      the same form was submitted before
 """
 
 from collections.abc import Mapping
@@ -67,3 +68,7 @@ class MessageRejected(OutboxError):
 
 class VerbRefused(OutboxError):
     """The message's state does not allow this verb."""
+
+
+class AlreadyActed(VerbRefused):
+    """This very form was submitted before: what it asked for is done, and nothing changed."""

@@ -11,12 +11,13 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.db import connection, models, transaction
+from django.db import IntegrityError, connection, models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from . import claim, failure, routing, wakeup
+from . import claim, failure, once, routing, wakeup
 from .conf import conf
+from .exceptions import AlreadyActed
 from .models import Destination, InboxMessage, OperatorAct, OutboxMessage
 
 PURGE_BATCH_SIZE = 1_000
@@ -26,18 +27,26 @@ Person = AbstractBaseUser | AnonymousUser | None
 
 
 def act(*, who: Person, verb: str, target: models.Model | tuple[str, str], reason: str, **detail: Any) -> OperatorAct:
-    """Writes who did what to what, and why. A reason is required: raises ValueError without one."""
+    """Writes who did what to what, and why. A reason is required: raises ValueError without one.
+
+    Raises AlreadyActed when this was done from the same form before (once.py); the caller's transaction is then undone.
+    """
     if not reason.strip():
         raise ValueError("An operator act needs a reason.")
     kind, identity = target if isinstance(target, tuple) else (target._meta.model_name or "", str(target.pk))
-    return OperatorAct.objects.create(
-        who_id=who.pk if who is not None else None,
-        verb=verb,
-        target_type=kind,
-        target_id=identity,
-        reason=reason.strip()[:500],
-        detail=detail,
-    )
+    try:
+        return OperatorAct.objects.create(
+            id=once.act_id(verb, kind, identity),
+            who_id=who.pk if who is not None else None,
+            verb=verb,
+            target_type=kind,
+            target_id=identity,
+            reason=reason.strip()[:500],
+            detail=detail,
+        )
+    except IntegrityError as error:
+        # The primary key: nothing else of an act with a reason can be refused.
+        raise AlreadyActed from error
 
 
 def requeue(keys: Sequence[UUID], *, who: Person, reason: str, sent: bool = False) -> int:

@@ -1,7 +1,8 @@
 """Operator verbs in the admin: an action, a page that asks why, the act.
 
 Guarantee: a verb runs only by POST with a CSRF token, by somebody who has its permission, with a reason; each row in
-a transaction of its own, which also holds its OperatorAct. A row that is already done changes nothing and leaves none.
+a transaction of its own, which also holds its OperatorAct. A row that is already done changes nothing and leaves none;
+one form, however often it is submitted and whatever the row did in between, acts once on each row (F14).
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import uuid_utils.compat as uuid_utils
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -18,7 +20,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from .exceptions import VerbRefused
+from . import once
+from .exceptions import AlreadyActed, VerbRefused
 from .read_only_admin import ReadOnlyAdmin
 
 # More at once is what the commands are for: they work in batches.
@@ -30,6 +33,8 @@ FROM_PAGE = "from_page"
 class ReasonForm(forms.Form):
     """What every verb asks. A verb that asks for more extends it; its fields become the verb's keyword arguments."""
 
+    # Who clicks twice, or sends the page again, sends the same one (once.py).
+    form_id = forms.UUIDField(required=False, initial=uuid_utils.uuid7, widget=forms.HiddenInput)
     reason = forms.CharField(
         max_length=500,
         widget=forms.Textarea(attrs={"rows": 2, "cols": 60}),
@@ -38,7 +43,7 @@ class ReasonForm(forms.Form):
 
     def answers(self) -> dict[str, Any]:
         """The keyword arguments that the verb gets beside the row and the person."""
-        return dict(self.cleaned_data)
+        return {name: answer for name, answer in self.cleaned_data.items() if name != "form_id"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +136,8 @@ def _ask_and_perform(
     )
     if not form.is_valid():
         return _question(verb, model_admin, request, {"form": form, "rows": rows})
-    _perform(verb, rows, request, form.answers()).tell(request, verb)
+    with once.from_form(form.cleaned_data["form_id"]):
+        _perform(verb, rows, request, form.answers()).tell(request, verb)
     if FROM_PAGE in request.POST:
         return HttpResponseRedirect(reverse(_route(model_admin, "change"), args=[rows[0].pk]))
     return None
@@ -175,6 +181,8 @@ def _perform(verb: Verb, rows: Sequence[Any], request: HttpRequest, answers: Map
     for row in rows:
         try:
             changed = verb.perform(row.pk, who=request.user, **answers)
+        except AlreadyActed:
+            report.already_done.append(str(row))
         except verb.refusals as refusal:
             report.refused.append(f"{verb.label}: {row}: {refusal}")
         except OperationalError as error:

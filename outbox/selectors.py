@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -176,8 +176,11 @@ def clock() -> datetime:
 
 
 def pause_of(destination: str) -> tuple[datetime, str] | None:
-    """Until when nothing of this destination is claimed, and why; None when it is not paused."""
-    paused = Destination.objects.filter(name=destination, paused_until__gt=Now()).first()
+    """Until when nothing of this destination is claimed, and why; None when it is not paused.
+
+    As in STATUS: one that ended a moment ago, for a look at its breaker, still counts.
+    """
+    paused = Destination.objects.filter(name=destination, paused_until__gt=Now() - timedelta(seconds=2)).first()
     return (paused.paused_until, paused.pause_reason) if paused and paused.paused_until else None
 
 

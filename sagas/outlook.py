@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from outbox import selectors as outbox
-from outbox.durations import spoken
+from outbox.spoken import spoken
 
 from . import definition, selectors
 from .definition import Definition, Step
@@ -50,11 +50,10 @@ def _soon(saga: Saga, *, now: datetime) -> Iterator[str]:
     if waiting is None:
         yield f"{_first(what)} has no message to run it: the sweep makes one within seconds."
         return
-    if waiting.reading in {outbox.Reading.BACKING_OFF, outbox.Reading.SCHEDULED, outbox.Reading.DUE}:
-        paused = outbox.pause_of(waiting.destination)
-        if paused and paused[0] > now:
-            until, why = _time(paused[0], now=now), paused[1] or "paused"
-            yield f"Nothing of {waiting.destination} is taken until {until}: {why}."
+    if waiting.reading == outbox.Reading.DUE and (paused := outbox.pause_of(waiting.destination)):
+        until, why = _time(paused[0], now=now), paused[1] or "paused"
+        yield f"{_first(what)} is due, and nothing of {waiting.destination} is taken before {until}: {why}."
+        return
     yield _reading(what, waiting, now=now)
 
 

@@ -10,12 +10,18 @@ from django.db.models import Count, Q, QuerySet
 
 from outbox import selectors as outbox
 from outbox.masking import masked
+from outbox.spoken import spoken
 
 from . import definition
 from .definition import Step
 from .exceptions import UnknownDefinition
 from .models import Saga, SagaStep
 
+# How each status of a step, or of its compensation, is coloured.
+TONES = {
+    "done": "done", "running": "running", "retrying": "waiting", "unknown": "waiting", "refused": "failed",
+    "given_up": "failed", "failed": "failed",
+}  # fmt: skip
 # A step that the saga has not come to yet has no row.
 NOT_YET = "not yet"
 
@@ -62,6 +68,22 @@ class Run:
     finished_at: datetime | None = None
     output: dict[str, Any] | None = None
     error: str = ""
+
+    @property
+    def took(self) -> str:
+        """From its beginning to its end, for people; "" while it has none of the two, or was done at once."""
+        if not (self.started_at and self.finished_at) or self.started_at == self.finished_at:
+            return ""
+        return spoken(self.finished_at - self.started_at)
+
+    @property
+    def said(self) -> str:
+        return self.status.replace("_", " ")
+
+    @property
+    def tone(self) -> str:
+        """The colour of its status in every drawing (outbox/tones.css)."""
+        return TONES.get(self.status, "plain")
 
 
 @dataclass(frozen=True, kw_only=True)

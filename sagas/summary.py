@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
-from outbox.durations import spoken
+from outbox.spoken import spoken
 
 from . import definition
 from .exceptions import UnknownDefinition

@@ -9,6 +9,8 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 
 from benchmarks import plan
+from orders import timeline
+from orders.models import Order
 from outbox import bell, health, operations, read_only_admin, selectors, telemetry
 from outbox.models import OutboxMessage
 from outbox.relay import _claim
@@ -95,6 +97,12 @@ def page_of_a_customer() -> object:
     return client.get("/orders")
 
 
+def timeline_of_an_order() -> object:
+    order = Order.objects.order_by("-pk").first()
+    assert order is not None
+    return timeline.read(order)
+
+
 ENGINE: dict[str, Read] = {
     "a claim": lambda: _claim(DESTINATION),
     "the bell": bell.ring_all,
@@ -112,6 +120,7 @@ ENGINE: dict[str, Read] = {
     "the sagas' metrics": lambda: list(sagas_telemetry.collect()),
     "sagas check": sagas.unknown_to_this_code,
     "a customer's orders": page_of_a_customer,
+    "an order's timeline": timeline_of_an_order,
 }
 
 
@@ -122,6 +131,7 @@ QUICK = [
     "health",
     "the outbox's metrics",
     "the sagas' metrics",
+    "an order's timeline",
     *(f"/admin/outbox/outboxmessage/?{query}" for query in ("", "state__exact=skipped", f"destination={grown.RARE}")),
     *(f"/admin/sagas/saga/?{query}" for query in ("", "status__exact=compensated")),
     *(f"/admin/orders/order/?{query}" for query in ("", "status__exact=cancelled", "q=customer-7")),
