@@ -1,4 +1,4 @@
-"""Starts the project: logs and checks first, then every app's consumers, sagas and ticks are imported, and so known.
+"""Starts the project: logs and checks first, then every app's consumers, sagas, ticks and timeline are imported.
 
 It does not start threads or connections: a process that forks after this starts clean.
 """
@@ -30,4 +30,4 @@ class OrdersProjectConfig(AppConfig):
         signals.celeryd_init.connect(checks.refuse_unsafe_configuration, weak=False)
         # Relay, workers and beat; the web process starts its own (gunicorn.conf.py).
         heartbeat.beside(metrics_server.start)
-        autodiscover_modules("consumers", "sagas", "ticks")
+        autodiscover_modules("consumers", "sagas", "ticks", "timeline")

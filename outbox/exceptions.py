@@ -11,6 +11,7 @@ OutboxError
 ├── MessageRejected       raised by a transport: this message can never be sent
 ├── PayloadRefused        what a person wrote is no payload of the message's type
 └── VerbRefused           an operator's verb that the message's state does not allow
+    └── AlreadyActed      the same form was submitted before
 """
 
 from collections.abc import Mapping, Sequence
@@ -76,3 +77,7 @@ class PayloadRefused(OutboxError):
 
 class VerbRefused(OutboxError):
     """The message's state does not allow this verb."""
+
+
+class AlreadyActed(VerbRefused):
+    """This very form was submitted before: what it asked for is done, and nothing changed."""

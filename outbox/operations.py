@@ -13,12 +13,13 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.db import connection, models, transaction
+from django.db import IntegrityError, connection, models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from . import claim, failure, routing, wakeup
+from . import claim, failure, once, routing, wakeup
 from .conf import conf
+from .exceptions import AlreadyActed
 from .models import Destination, InboxMessage, OperatorAct, OutboxMessage, RequeueOrder
 
 PURGE_BATCH_SIZE = 1_000
@@ -45,9 +46,12 @@ def approved_by(person: Person) -> Iterator[None]:
 
 
 def act(*, who: Person, verb: str, target: models.Model | tuple[str, str], reason: str, **detail: Any) -> OperatorAct:
-    """Writes who did what to what, and why. A reason is required: raises ValueError without one."""
+    """Writes who did what to what, and why. A reason is required: raises ValueError without one.
+
+    Raises AlreadyActed when this was done from the same form before (once.py); the caller's transaction is then undone.
+    """
     written = _act(who=who, verb=verb, target=target, reason=reason, **detail)
-    written.save(force_insert=True)
+    _write([written])
     return written
 
 
@@ -57,6 +61,7 @@ def _act(*, who: Person, verb: str, target: models.Model | tuple[str, str], reas
     kind, identity = target if isinstance(target, tuple) else (target._meta.model_name or "", str(target.pk))
     approver = _approver.get()
     return OperatorAct(
+        id=once.act_id(verb, kind, identity),
         who_id=who.pk if who is not None else None,
         approved_by_id=approver.pk if approver is not None else None,
         verb=verb,
@@ -65,6 +70,14 @@ def _act(*, who: Person, verb: str, target: models.Model | tuple[str, str], reas
         reason=reason.strip()[:500],
         detail=detail,
     )
+
+
+def _write(acts: Iterable[OperatorAct]) -> None:
+    try:
+        OperatorAct.objects.bulk_create(acts)
+    except IntegrityError as error:
+        # The primary key: nothing else of an act with a reason can be refused.
+        raise AlreadyActed from error
 
 
 def requeue(
@@ -121,7 +134,7 @@ def _change(
     OutboxMessage.objects.filter(key__in=found).update(**changes, epoch=F("epoch") + 1)
     OutboxMessage.objects.all().unpark_followers(found)
     ordered = {"requeue_order": str(changes["requeued_by"])} if "requeued_by" in changes else {}
-    OperatorAct.objects.bulk_create(
+    _write(
         _act(who=who, verb=verb, target=("outboxmessage", str(row.key)), reason=reason, **_about(row), **ordered)
         for row in rows
     )

@@ -1,8 +1,9 @@
 """Operator verbs in the admin: an action, a page that asks why, the act.
 
 Guarantee: a verb runs only by POST with a CSRF token, by somebody who has its permission, with a reason; each row in
-a transaction of its own, which also holds its OperatorAct. A row that is already done changes nothing and leaves none.
-While the two-person rule is on, a dangerous verb leaves a proposal instead (proposals.py).
+a transaction of its own, which also holds its OperatorAct. A row that is already done changes nothing and leaves none;
+one form, however often it is submitted and whatever the row did in between, acts once on each row (F14). While the
+two-person rule is on, a dangerous verb leaves a proposal instead (proposals.py).
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import uuid_utils.compat as uuid_utils
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -20,8 +22,8 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.safestring import SafeString
 
-from . import proposals
-from .exceptions import VerbRefused
+from . import once, proposals
+from .exceptions import AlreadyActed, VerbRefused
 from .proposals import Result
 from .read_only_admin import ReadOnlyAdmin
 
@@ -36,6 +38,8 @@ class ReasonForm(forms.Form):
 
     # What the button says; empty: the verb's label.
     submit_label = ""
+    # Who clicks twice, or sends the page again, sends the same one (once.py).
+    form_id = forms.UUIDField(required=False, initial=uuid_utils.uuid7, widget=forms.HiddenInput)
     reason = forms.CharField(
         max_length=500,
         widget=forms.Textarea(attrs={"rows": 2, "cols": 60}),
@@ -44,7 +48,7 @@ class ReasonForm(forms.Form):
 
     def answers(self) -> dict[str, Any]:
         """The keyword arguments that the verb gets beside the row and the person; a dangerous verb's are plain JSON."""
-        return dict(self.cleaned_data)
+        return {name: answer for name, answer in self.cleaned_data.items() if name != "form_id"}
 
 
 def _stands_as_ever(row: Any) -> str:
@@ -188,7 +192,8 @@ def _ask_and_perform(
         return _question(
             verb, model_admin, request, {"form": form, "rows": rows, "details": _details(model_admin, rows)}
         )
-    _perform(verb, rows, request, form.answers()).tell(request, verb)
+    with once.from_form(form.cleaned_data["form_id"]):
+        _perform(verb, rows, request, form.answers()).tell(request, verb)
     if FROM_PAGE in request.POST:
         return HttpResponseRedirect(reverse(_route(model_admin, "change"), args=[rows[0].pk]))
     return None
@@ -240,6 +245,8 @@ def _perform(verb: Verb, rows: Sequence[Any], request: HttpRequest, answers: Map
     for row in rows:
         try:
             rows_of[proposals.perform(verb, row, who=request.user, answers=answers)].append(str(row))
+        except AlreadyActed:
+            report.already_done.append(str(row))
         except verb.every_refusal as refusal:
             report.refused.append(f"{verb.label}: {row}: {refusal}")
         except OperationalError as error:

@@ -125,13 +125,16 @@ def cancel(saga_id: UUID, *, who: Person, reason: str) -> bool:
     return _by_person("cancel", saga_id, verb, who=who, reason=reason)
 
 
-def resolve(saga_id: UUID, *, happened: str | None, who: Person, reason: str) -> bool:
+def resolve(saga_id: UUID, *, happened: str | None, who: Person, reason: str, step: str | None = None) -> bool:
     """Says what became of a remote step whose outcome nobody could find out.
 
-    `happened` is the provider's reference of what happened; None says that nothing happened.
+    `happened` is the provider's reference of what happened; None says that nothing happened. `step` is the one that the
+    person looked up: when the saga is at another by now, that one's outcome is not what they know, and nothing is done.
     """
 
     def verb(case: Case) -> bool:
+        if step not in {None, case.step.name}:
+            return False
         action = case.step.does(undo=case.undo)
         if not isinstance(action, RemoteAction) or not case.is_unresolved:
             raise VerbRefused(f"{case.step.name} has no unknown outcome to resolve.")

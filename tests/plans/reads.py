@@ -10,6 +10,8 @@ from django.core.management import call_command
 
 from benchmarks import plan
 from orders import live as orders_live
+from orders import timeline
+from orders.models import Order
 from outbox import bell, health, operations, read_only_admin, selectors, telemetry
 from outbox import live as outbox_live
 from outbox.models import OutboxMessage
@@ -98,6 +100,12 @@ def page_of_a_customer() -> object:
     return client.get("/orders")
 
 
+def timeline_of_an_order() -> object:
+    order = Order.objects.order_by("-pk").first()
+    assert order is not None
+    return timeline.read(order)
+
+
 ENGINE: dict[str, Read] = {
     "a claim": lambda: _claim(DESTINATION),
     "the bell": bell.ring_all,
@@ -120,6 +128,7 @@ ENGINE: dict[str, Read] = {
     "the live page: what waits": outbox_live.waiting,
     "the live page: failures": outbox_live.failures,
     "the live page: sagas": sagas_live.standing,
+    "an order's timeline": timeline_of_an_order,
 }
 
 
@@ -135,6 +144,7 @@ QUICK = [
     "the live page: what waits",
     "the live page: failures",
     "the live page: sagas",
+    "an order's timeline",
     *(f"/admin/outbox/outboxmessage/?{query}" for query in ("", "state__exact=skipped", f"destination={grown.RARE}")),
     *(f"/admin/sagas/saga/?{query}" for query in ("", "status__exact=compensated")),
     *(f"/admin/orders/order/?{query}" for query in ("", "status__exact=cancelled", "q=customer-7")),
