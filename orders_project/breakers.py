@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db import transaction
 
-from outbox.operations import Person, act
+from outbox.acts import Person, act
 from providers import operations
 
 OPEN_SECONDS = 600.0

@@ -17,7 +17,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 
 from . import proposals
-from .operations import Person
+from .acts import Person
 from .operator_admin import Verb
 from .progress import Progress
 from .proposals import Result

@@ -49,7 +49,7 @@ def about(message: Message) -> Iterator[None]:
 
 
 def headers() -> dict[str, str]:
-    """The cause and the marks, for a new row's headers; its trace context comes from its publish span (outbox.tracing)."""
+    """The cause and the marks, for a new row's headers; the trace context is its publish span's (outbox.tracing)."""
     handled = _handled.get()
     cause = {"causationId": str(handled[0].message_id)} if len(handled) == 1 else {}
     return {**_marks.get(), **cause}

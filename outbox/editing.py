@@ -17,12 +17,12 @@ from uuid import UUID
 import uuid_utils.compat as uuid_utils
 from django.db import transaction
 
-from . import operations, registry, selectors, wakeup
+from . import acts, operations, registry, selectors, wakeup
+from .acts import Person
 from .differences import Difference, differences
 from .exceptions import PayloadRefused, VerbRefused
 from .masking import masked, unmasked
 from .models import OutboxMessage
-from .operations import Person
 from .payload_check import objections
 from .publisher import PAYLOAD_MAX_BYTES
 
@@ -90,7 +90,7 @@ def send_copy(key: UUID, *, who: Person, reason: str, payload: str, shown: str) 
         raise VerbRefused(UNSEEN)
     copy = _publish(wanted)
     operations.skip([key], who=who, reason=f"replaced by its edited copy, message {copy.message_id}: {reason}")
-    operations.act(
+    acts.act(
         who=who,
         verb="edit",
         target=("outboxmessage", str(key)),

@@ -16,9 +16,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from . import dead_letters, editing, operations, registry, selectors
+from .acts import Person
 from .exceptions import PayloadRefused, VerbRefused
 from .models import OutboxMessage
-from .operations import Person
 from .operator_admin import ReasonForm
 from .read_only_admin import page_link
 

@@ -4,80 +4,30 @@ Each act of a person leaves an OperatorAct in the same transaction. A second cli
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 from uuid import UUID
 
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.db import IntegrityError, connection, models, transaction
+from django.db import connection, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from . import claim, failure, once, routing, wakeup
+from . import acts, claim, failure, routing, wakeup
+from .acts import Person
 from .conf import conf
-from .exceptions import AlreadyActed
-from .models import Destination, InboxMessage, OperatorAct, OutboxMessage, RequeueOrder
+from .models import Destination, InboxMessage, OutboxMessage, RequeueOrder
 
 PURGE_BATCH_SIZE = 1_000
 # One sweep ends soon, however many wait; the next one goes on.
 PARK_MAX = 10_000
-Person = AbstractBaseUser | AnonymousUser | None
 # Who wants to know how far long work has come.
 Told = Callable[[int], None]
-_approver: ContextVar[Person] = ContextVar("outbox_approver", default=None)
 
 
 def nobody_asks(count: int) -> None:
     """For work that nobody watches."""
-
-
-@contextmanager
-def approved_by(person: Person) -> Iterator[None]:
-    """Names the second person in every act that is written meanwhile."""
-    token = _approver.set(person)
-    try:
-        yield
-    finally:
-        _approver.reset(token)
-
-
-def act(*, who: Person, verb: str, target: models.Model | tuple[str, str], reason: str, **detail: Any) -> OperatorAct:
-    """Writes who did what to what, and why. A reason is required: raises ValueError without one.
-
-    Raises AlreadyActed when this was done from the same form before (once.py); the caller's transaction is then undone.
-    """
-    written = _act(who=who, verb=verb, target=target, reason=reason, **detail)
-    _write([written])
-    return written
-
-
-def _act(*, who: Person, verb: str, target: models.Model | tuple[str, str], reason: str, **detail: Any) -> OperatorAct:
-    if not reason.strip():
-        raise ValueError("An operator act needs a reason.")
-    kind, identity = target if isinstance(target, tuple) else (target._meta.model_name or "", str(target.pk))
-    approver = _approver.get()
-    return OperatorAct(
-        id=once.act_id(verb, kind, identity),
-        who_id=who.pk if who is not None else None,
-        approved_by_id=approver.pk if approver is not None else None,
-        verb=verb,
-        target_type=kind,
-        target_id=identity,
-        reason=reason.strip()[:500],
-        detail=detail,
-    )
-
-
-def _write(acts: Iterable[OperatorAct]) -> None:
-    try:
-        OperatorAct.objects.bulk_create(acts)
-    except IntegrityError as error:
-        # The primary key: nothing else of an act with a reason can be refused.
-        raise AlreadyActed from error
 
 
 def requeue(
@@ -134,8 +84,10 @@ def _change(
     OutboxMessage.objects.filter(key__in=found).update(**changes, epoch=F("epoch") + 1)
     OutboxMessage.objects.all().unpark_followers(found)
     ordered = {"requeue_order": str(changes["requeued_by"])} if "requeued_by" in changes else {}
-    _write(
-        _act(who=who, verb=verb, target=("outboxmessage", str(row.key)), reason=reason, **_about(row), **ordered)
+    acts.write(
+        acts.prepared(
+            who=who, verb=verb, target=("outboxmessage", str(row.key)), reason=reason, **_about(row), **ordered
+        )
         for row in rows
     )
     wakeup.after_commit({row.destination for row in rows})
@@ -182,7 +134,7 @@ def resume_destination(name: str, *, who: Person, reason: str) -> bool:
         paused = Destination.objects.filter(Q(paused_until__isnull=False) | Q(pauses__gt=0), name=name)
         if not paused.update(paused_until=None, pauses=0, pause_reason=""):
             return False
-        act(who=who, verb="resume", target=("destination", name), reason=reason)
+        acts.act(who=who, verb="resume", target=("destination", name), reason=reason)
     wakeup.after_commit({name})
     return True
 

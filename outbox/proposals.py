@@ -20,9 +20,9 @@ from django.db import models, transaction
 from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 from django.db.models.functions import Now
 
-from . import operations
+from . import acts
+from .acts import Person
 from .exceptions import VerbRefused
-from .operations import Person
 from .proposal import SEEN_MAX_CHARACTERS, Proposal
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def decline(proposal_id: UUID, *, who: Person, reason: str) -> bool:
         return False
     _refuse_unless_open(proposal)
     _decide(proposal, Proposal.State.DECLINED, who=_somebody(who), reason=reason)
-    operations.act(who=who, verb="decline", target=proposal, reason=reason, proposed=str(proposal))
+    acts.act(who=who, verb="decline", target=proposal, reason=reason, proposed=str(proposal))
     return True
 
 
@@ -149,7 +149,7 @@ def _perform_approved(verb: "Verb", proposal: Proposal, approver: User) -> None:
         raise VerbRefused("it has moved on since it was proposed: decline it, look again, and propose anew.")
     answers = {**proposal.answers, "reason": proposal.reason}
     try:
-        with operations.approved_by(approver):
+        with acts.approved_by(approver):
             changed = verb.perform(row.pk, who=proposal.proposed_by, **answers)
     except verb.refusals as refusal:
         raise VerbRefused(f"it cannot be done any more: {refusal}") from refusal

@@ -12,11 +12,11 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from . import dead_letters, operations
+from . import acts, dead_letters, operations
+from .acts import Person
 from .choice import Choice
 from .exceptions import VerbRefused
 from .models import RequeueOrder
-from .operations import Person
 
 RATE_DEFAULT = 50
 RATE_MAX = 1_000
@@ -53,7 +53,7 @@ def place(choice: Choice, *, rate_per_second: int, who: Person, reason: str) -> 
     try:
         with transaction.atomic():
             order = _written(choice, rate_per_second=rate_per_second, who=who, reason=reason, found=found)
-            operations.act(
+            acts.act(
                 who=who,
                 verb="order requeue",
                 target=order,
@@ -176,5 +176,5 @@ def _move(pk: UUID, status: RequeueOrder.Status, *, verb: str, who: Person, reas
     changes = {"paced_until": Now()} if status == RequeueOrder.Status.OPEN else {}
     ended = {"ended_at": Now()} if status == RequeueOrder.Status.CANCELLED else {}
     RequeueOrder.objects.filter(pk=pk).update(status=status, **changes, **ended)
-    operations.act(who=who, verb=verb, target=order, reason=reason, requeued=order.requeued, found=order.found)
+    acts.act(who=who, verb=verb, target=order, reason=reason, requeued=order.requeued, found=order.found)
     return True

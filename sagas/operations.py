@@ -11,8 +11,9 @@ from uuid import UUID
 
 from django.db import IntegrityError, transaction
 
+from outbox import acts
 from outbox import operations as outbox
-from outbox.operations import Person
+from outbox.acts import Person
 from providers import gate as providers
 
 from . import decisions, journal, lifecycle
@@ -175,7 +176,7 @@ def _by_person(name: str, saga_id: UUID, verb: Callable[[Case], bool], *, who: P
     if changed:
         journal.save([case])
         detail = {"step": case.step.name, "was": before, "subject": str(case.saga.subject_id)}
-        outbox.act(who=who, verb=name, target=("saga", str(saga_id)), reason=reason, **detail)
+        acts.act(who=who, verb=name, target=("saga", str(saga_id)), reason=reason, **detail)
     return changed
 
 

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import transaction
 
-from outbox import consumer, editing, operations
+from outbox import acts, consumer, editing, operations
 from outbox.differences import differences
 from outbox.exceptions import PayloadRefused, VerbRefused
 from outbox.models import OperatorAct, OutboxMessage
@@ -255,7 +255,7 @@ class TestSendCopy:
         """I4: the skip and the copy commit together."""
         row = dead.bury("wrong")
         with monkeypatch.context() as once:
-            once.setattr(operations, "act", crash_before(operations.act))
+            once.setattr(acts, "act", crash_before(acts.act))
             with pytest.raises(Crash):
                 send(row, edited(row, text="right"))
 

@@ -23,8 +23,8 @@ from providers import selectors
 
 class Command(ServiceCommand):
     help = (
-        "Shows the providers' breakers, and opens, tries or closes one by hand. A breaker opens by itself after failures "
-        "in a row, and closes by itself after a trial that works: by hand is for what we know and it does not."
+        "Shows the providers' breakers, and opens, tries or closes one by hand. A breaker opens by itself after "
+        "failures in a row, and closes by itself after a trial that works: by hand is for what we know and it does not."
     )
     examples = (
         ("breakers list", "closed, open or half open, by provider"),
