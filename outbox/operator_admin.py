@@ -36,8 +36,6 @@ FROM_PAGE = "from_page"
 class ReasonForm(forms.Form):
     """What every verb asks. A verb that asks for more extends it; its fields become the verb's keyword arguments."""
 
-    # What the button says; empty: the verb's label.
-    submit_label = ""
     # Who clicks twice, or sends the page again, sends the same one (once.py).
     form_id = forms.UUIDField(required=False, initial=uuid_utils.uuid7, widget=forms.HiddenInput)
     reason = forms.CharField(
@@ -45,6 +43,11 @@ class ReasonForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 2, "cols": 60}),
         help_text="Why; stands in the operator act for good.",
     )
+
+    @property
+    def submit_label(self) -> str:
+        """What the button says; empty: the verb's label."""
+        return ""
 
     def answers(self) -> dict[str, Any]:
         """The keyword arguments that the verb gets beside the row and the person; a dangerous verb's are plain JSON."""
