@@ -33,33 +33,34 @@ CHOSEN = """state = 'dead'
       AND (%(destination)s = '' OR destination = %(destination)s)
       AND (%(type)s = '' OR type = %(type)s)"""
 
-# Index outbox_dead_by_error holds every column of the counts; of each group it gives the newest message as an example.
+# Index outbox_dead_by_error holds every column of the counts; the newest key of a group is its example. Keys are
+# compared as text, which sorts alike: an example looked for by ORDER BY key LIMIT 1 took a walk of the primary key.
 GROUPS = f"""
 WITH counted AS (
     SELECT error_fingerprint, destination, count(*) AS n, count(*) FILTER (WHERE order_free) AS steps,
-           min(died_at) AS first_seen, max(died_at) AS last_seen
+           min(died_at) AS first_seen, max(died_at) AS last_seen, max(key::text COLLATE "C") AS newest
     FROM outbox_outboxmessage WHERE {CHOSEN} GROUP BY error_fingerprint, destination
 ), groups AS (
     SELECT error_fingerprint, sum(n) AS n, sum(steps) AS steps, min(first_seen) AS first_seen,
            max(last_seen) AS last_seen, array_agg(destination ORDER BY n DESC, destination) AS destinations,
-           count(*) OVER () AS groups_in_all
+           count(*) OVER () AS groups_in_all, max(newest)::uuid AS newest
     FROM counted GROUP BY error_fingerprint ORDER BY sum(n) DESC, error_fingerprint LIMIT {GROUPS_MAX}
 )
 SELECT g.error_fingerprint, g.n, g.steps, g.first_seen, g.last_seen, g.destinations, g.groups_in_all,
        example.key, example.last_error
-FROM groups g CROSS JOIN LATERAL (
-    SELECT key, last_error FROM outbox_outboxmessage
-    WHERE {CHOSEN} AND error_fingerprint = g.error_fingerprint ORDER BY key DESC LIMIT 1) example
+FROM groups g JOIN outbox_outboxmessage example ON example.key = g.newest
 ORDER BY g.n DESC, g.error_fingerprint
 """
 
 # Index outbox_dead_by_error or outbox_dead (or the primary key) gives the messages, the inbox's primary key answers for
-# each.
+# each: LIMIT keeps Postgres from reading the inbox as a whole instead.
 PREVIEW = """
 SELECT m.destination, count(*) AS n, count(*) FILTER (WHERE m.order_free) AS steps,
        count(*) FILTER (WHERE NOT m.order_free AND i.message_id IS NOT NULL) AS handled
 FROM (SELECT destination, message_id, order_free FROM outbox_outboxmessage WHERE {which}) m
-LEFT JOIN outbox_inboxmessage i ON i.consumer = m.destination AND i.message_id = m.message_id
+LEFT JOIN LATERAL (
+    SELECT seen.message_id FROM outbox_inboxmessage seen
+    WHERE seen.consumer = m.destination AND seen.message_id = m.message_id LIMIT 1) i ON true
 GROUP BY m.destination ORDER BY m.destination
 """
 
@@ -204,6 +205,12 @@ def preview(choice: Choice) -> list[Effect]:
 def preview_of(keys: Sequence[UUID]) -> list[Effect]:
     """What a requeue of these messages, in whatever state, would run, by destination."""
     return _effects(_rows(PREVIEW.format(which="key = ANY(%s::uuid[])"), [list(keys)]))
+
+
+def pattern(fingerprint: str) -> str:
+    """What the dead messages of this fingerprint died of; empty when there is none. Index outbox_dead_by_error."""
+    errors = chosen(Choice(error_fingerprint=fingerprint)).order_by("-key").values_list("last_error", flat=True)
+    return pattern_of(errors.first() or "") if fingerprint else ""
 
 
 def runs_at(destination: str) -> str:

@@ -130,7 +130,7 @@ class DeadLetterAdmin(SeenWithMessages):
         effects = dead_letters.preview(choice)
         context = {
             "form": form,
-            "choice": choice,
+            "pattern": dead_letters.pattern(choice.error_fingerprint),
             "effects": effects,
             "requeued": sum(effect.requeued for effect in effects),
             "order": requeue_orders.under_way(choice),

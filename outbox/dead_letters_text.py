@@ -114,10 +114,13 @@ def order(one: RequeueOrder) -> str:
     """One requeue order for a person."""
     became = requeue_orders.outcome(one)
     told_of = ", ".join(f"{count:,} {state}" for state, count in sorted(became.items())) or "none yet"
-    return (
-        f"Requeue order {one.pk}: {one.choice}\n{one.status}: {one.requeued:,} of {one.found:,} made due again, "
-        f"{one.rate_per_second:,} a second; of these are now: {told_of}"
-    )
+    lines = [
+        f"Requeue order {one.pk}: {one.choice}",
+        *([one.error_pattern] if one.error_pattern else []),
+        f"{one.status}: {one.requeued:,} of {one.found:,} made due again, {one.rate_per_second:,} a second; "
+        f"of these are now: {told_of}",
+    ]
+    return "\n".join(lines)
 
 
 def bar(one: RequeueOrder) -> str:

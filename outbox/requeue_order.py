@@ -7,7 +7,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from .choice import Choice
-from .error_text import FINGERPRINT_CHARACTERS
+from .error_text import FINGERPRINT_CHARACTERS, PATTERN_MAX_CHARACTERS
 
 
 class RequeueOrder(models.Model):
@@ -22,8 +22,7 @@ class RequeueOrder(models.Model):
         DONE = "done"
         CANCELLED = "cancelled"
 
-    # Which status may follow which; requeue_orders.py is the only writer.
-    TRANSITIONS = {
+    TRANSITIONS = {  # requeue_orders.py is the only writer
         Status.OPEN: {Status.PAUSED, Status.DONE, Status.CANCELLED},
         Status.PAUSED: {Status.OPEN, Status.CANCELLED},
         Status.DONE: set(),
@@ -34,6 +33,7 @@ class RequeueOrder(models.Model):
     who = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
     reason = models.CharField(max_length=500)
     error_fingerprint = models.CharField(max_length=FINGERPRINT_CHARACTERS, default="", blank=True)
+    error_pattern = models.CharField(max_length=PATTERN_MAX_CHARACTERS, default="", blank=True)
     destination = models.CharField(max_length=100, default="", blank=True)
     type = models.CharField(max_length=100, default="", blank=True)
     rate_per_second = models.SmallIntegerField()

@@ -115,6 +115,7 @@ def _written(choice: Choice, *, rate_per_second: int, who: Person, reason: str, 
         reason=reason.strip()[:500],
         rate_per_second=rate_per_second,
         found=found,
+        error_pattern=dead_letters.pattern(choice.error_fingerprint),
         **choice.given(),
     )
     order.refresh_from_db()  # its times are the database's

@@ -18,7 +18,7 @@ from . import requeue_orders
 from .dead_letters_admin import REQUEUE, SeenWithMessages
 from .models import OutboxMessage, RequeueOrder
 from .operator_admin import Advice, OperatorAdmin, Verb
-from .read_only_admin import acts_link
+from .read_only_admin import acts_link, brief
 
 Status = RequeueOrder.Status
 FRAGMENT = "outbox/dead_letters/progress.html"
@@ -94,7 +94,9 @@ class RequeueOrderAdmin(SeenWithMessages, OperatorAdmin):
 
     @admin.display(description="what")
     def what(self, order: RequeueOrder) -> SafeString | str:
-        return str(order.choice)
+        if not order.error_pattern:
+            return str(order.choice)
+        return format_html("{}<br><small>{}</small>", brief(order.error_pattern), order.choice)
 
     @admin.display(description="requeued")
     def count(self, order: RequeueOrder) -> str:

@@ -50,6 +50,7 @@ class Migration(migrations.Migration):
                 ('id', models.UUIDField(default=uuid_utils.compat.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('reason', models.CharField(max_length=500)),
                 ('error_fingerprint', models.CharField(blank=True, default='', max_length=12)),
+                ('error_pattern', models.CharField(blank=True, default='', max_length=300)),
                 ('destination', models.CharField(blank=True, default='', max_length=100)),
                 ('type', models.CharField(blank=True, default='', max_length=100)),
                 ('rate_per_second', models.SmallIntegerField()),

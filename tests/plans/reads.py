@@ -12,9 +12,19 @@ from benchmarks import plan
 from orders import live as orders_live
 from orders import timeline
 from orders.models import Order
-from outbox import bell, health, operations, read_only_admin, selectors, telemetry
+from outbox import (
+    bell,
+    dead_letters,
+    health,
+    operations,
+    read_only_admin,
+    requeue_orders,
+    selectors,
+    telemetry,
+)
 from outbox import live as outbox_live
-from outbox.models import OutboxMessage
+from outbox.error_text import fingerprint_of
+from outbox.models import OutboxMessage, RequeueOrder
 from outbox.relay import _claim
 from outbox.routing import Outside
 from sagas import lifecycle, recovery
@@ -59,7 +69,15 @@ ORDER_LISTS = [
     "q=customer-7",
     "p=100",
 ]
+DEAD_LETTERS = [
+    "/admin/outbox/deadletter/",
+    f"/admin/outbox/deadletter/?destination={grown.DESTINATION}&type=grown.told.v1",
+    f"/admin/outbox/deadletter/group/{fingerprint_of('')}/",
+    "/admin/outbox/deadletter/requeue/",
+    "/admin/outbox/deadletter/waiting/",
+]
 ADMIN = [
+    *DEAD_LETTERS,
     *(f"/admin/outbox/outboxmessage/?{query}" for query in OUTBOX_LISTS),
     *(f"/admin/outbox/inboxentry/?{query}" for query in ("", "consumer=rare.consumer", f"q={'0' * 32}", "p=100")),
     *(f"/admin/sagas/saga/?{query}" for query in SAGA_LISTS),
@@ -91,6 +109,12 @@ STAFF_API = [
         )
     ),
 ]
+
+
+def _order(**choice: str) -> RequeueOrder:
+    return RequeueOrder(ordered_at=datetime.now(UTC), **choice)
+
+
 DESTINATION = Outside(name=grown.DESTINATION, backend="", patterns=())
 
 
@@ -111,6 +135,10 @@ ENGINE: dict[str, Read] = {
     "the bell": bell.ring_all,
     "parking": operations.park,
     "burying what is spent": operations.bury_spent,
+    "marking what older code buried": dead_letters.mark_unmarked,
+    "a requeue order's batch": lambda: requeue_orders._next_keys(_order(), 200),
+    "a requeue order's batch of one destination": lambda: requeue_orders._next_keys(_order(destination="x"), 200),
+    "what became of a requeue order": lambda: requeue_orders.outcome(_order()),
     "a purge's batch": lambda: operations.purge(batches=1),
     "a purge that finds nothing": lambda: operations.purge(older_than=timedelta(days=60)),
     "a purge of the inbox that finds nothing": lambda: operations.purge_inbox(older_than=timedelta(days=60)),
@@ -134,6 +162,8 @@ ENGINE: dict[str, Read] = {
 
 QUICK = [
     "a claim",
+    "a requeue order's batch",
+    *DEAD_LETTERS,
     "the bell",
     "outbox_status",
     "health",

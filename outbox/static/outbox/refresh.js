@@ -1,7 +1,7 @@
 // Keeps one part of a page up to date: asks its address (data-refresh) every two seconds while there is one, and loads
 // the whole page anew when its status changes, since the buttons change with it. Without it, reloading shows the same.
 "use strict";
-(() => {
+document.addEventListener("DOMContentLoaded", () => {
   const PERIOD_MS = 2000;
   const part = document.querySelector("[data-refresh]");
   const status = () => part.querySelector("[data-status]")?.dataset.status;
@@ -20,4 +20,4 @@
   };
 
   if (part?.dataset.refresh) window.setTimeout(refresh, PERIOD_MS);
-})();
+});
