@@ -10,6 +10,7 @@ from django.core.management import call_command
 
 from benchmarks import plan
 from outbox import bell, health, operations, read_only_admin, selectors, telemetry
+from outbox.dump import Dump, Wanted
 from outbox.models import OutboxMessage
 from outbox.relay import _claim
 from outbox.routing import Outside
@@ -107,6 +108,9 @@ ENGINE: dict[str, Read] = {
     "the sweep of sagas without a message": recovery.sweep,
     "the sweep of overdue sagas": recovery.attend_overdue,
     "outbox_status": lambda: call_command("outbox_status", stdout=StringIO()),
+    "a dump of the dead": lambda: list(Dump(Wanted(states=["dead"])).messages()),
+    "a dump of the skipped": lambda: list(Dump(Wanted(states=["skipped"])).messages()),
+    "a dump's first of a type": lambda: next(Dump(Wanted(types=["grown.told.v1"])).messages(), None),
     "health": health.measure,
     "the outbox's metrics": lambda: list(telemetry.collect()),
     "the sagas' metrics": lambda: list(sagas_telemetry.collect()),
@@ -119,6 +123,8 @@ QUICK = [
     "a claim",
     "the bell",
     "outbox_status",
+    "a dump of the skipped",
+    "a dump's first of a type",
     "health",
     "the outbox's metrics",
     "the sagas' metrics",
