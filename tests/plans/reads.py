@@ -23,6 +23,7 @@ from outbox import (
     telemetry,
 )
 from outbox import live as outbox_live
+from outbox.dump import Dump, Wanted
 from outbox.error_text import fingerprint_of
 from outbox.models import OutboxMessage, RequeueOrder
 from outbox.relay import _claim
@@ -146,6 +147,9 @@ ENGINE: dict[str, Read] = {
     "the sweep of sagas without a message": recovery.sweep,
     "the sweep of overdue sagas": recovery.attend_overdue,
     "outbox_status": lambda: call_command("outbox_status", stdout=StringIO()),
+    "a dump of the dead": lambda: list(Dump(Wanted(states=["dead"])).messages()),
+    "a dump of the skipped": lambda: list(Dump(Wanted(states=["skipped"])).messages()),
+    "a dump's first of a type": lambda: next(Dump(Wanted(types=["grown.told.v1"])).messages(), None),
     "health": health.measure,
     "health in detail": health.details,
     "the outbox's metrics": lambda: list(telemetry.collect()),
@@ -166,6 +170,8 @@ QUICK = [
     *DEAD_LETTERS,
     "the bell",
     "outbox_status",
+    "a dump of the skipped",
+    "a dump's first of a type",
     "health",
     "health in detail",
     "the outbox's metrics",
