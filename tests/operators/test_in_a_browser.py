@@ -123,6 +123,7 @@ def test_nothing_is_wider_than_the_screen(page, width):
 
 def test_without_scripts_it_is_a_page_of_one_moment(page):
     bury("a")
+    views.latest.forget()
     page.send("Emulation.setScriptExecutionDisabled", value=True)
     page.reload()
     document = page.send("DOM.getDocument", depth=-1)["root"]["nodeId"]

@@ -33,7 +33,8 @@ class Browser:
         self.errors: list[str] = []
         self.addresses: list[str] = []
         self._loads = 0
-        self._numbers, self._answers, self._came = count(1), {}, threading.Condition()
+        self._answers: dict[int, dict[str, Any]] = {}
+        self._numbers, self._came = count(1), threading.Condition()
         commands, self._commands = os.pipe()
         self._told, answers = os.pipe()
         self._program = subprocess.Popen(
@@ -143,7 +144,8 @@ def chromium_or_skip() -> str:
 
 @pytest.fixture
 def new_browser(tmp_path: Path) -> Iterator[Callable[[], Browser]]:
-    executable, opened = chromium_or_skip(), []
+    executable = chromium_or_skip()
+    opened: list[Browser] = []
 
     def open_one() -> Browser:
         opened.append(Browser(executable, tmp_path / f"profile-{len(opened)}"))
