@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotInTime
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 import amqp
@@ -155,7 +156,8 @@ def _declared(connection: amqp.Connection, queues: Sequence[str]) -> Iterator[De
         # A question that is answered with no ends its channel.
         channel = connection.channel()
         try:
-            yield Depth(queue=queue, messages=channel.queue_declare(queue, passive=True).message_count)
+            answer: Any = channel.queue_declare(queue, passive=True)
+            yield Depth(queue=queue, messages=answer.message_count)
             channel.close()
         except NotFound:
             yield Depth(queue=queue, messages=None)
