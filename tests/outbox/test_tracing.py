@@ -174,7 +174,7 @@ class Witness:
 
     def __init__(self, rejects=()) -> None:
         self.rejects = rejects
-        self.headers = []
+        self.headers: list[dict[str, str]] = []
 
     def send(self, messages):
         self.headers += [message.headers for message in messages]
