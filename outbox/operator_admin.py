@@ -31,13 +31,16 @@ FROM_PAGE = "from_page"
 class ReasonForm(forms.Form):
     """What every verb asks. A verb that asks for more extends it; its fields become the verb's keyword arguments."""
 
-    # What the button says; empty: the verb's label.
-    submit_label = ""
     reason = forms.CharField(
         max_length=500,
         widget=forms.Textarea(attrs={"rows": 2, "cols": 60}),
         help_text="Why; stands in the operator act for good.",
     )
+
+    @property
+    def submit_label(self) -> str:
+        """What the button says; empty: the verb's label."""
+        return ""
 
     def answers(self) -> dict[str, Any]:
         """The keyword arguments that the verb gets beside the row and the person."""
