@@ -91,7 +91,8 @@ class EditForm(ReasonForm):
 
     def clean(self) -> dict[str, Any]:
         answers = super().clean() or {}
-        message = OutboxMessage.objects.filter(key=answers.get("key")).first()
+        key = answers.get("key")
+        message = OutboxMessage.objects.filter(key=key).first() if key else None
         if message is None or "payload" not in answers:
             return answers
         try:
@@ -110,8 +111,7 @@ class EditForm(ReasonForm):
 
     def _show(self, draft: editing.Draft) -> None:
         self.draft = draft
-        self.data = self.data.copy()
-        self.data["shown"] = draft.digest
+        self.data = {**{name: self.data[name] for name in self.data}, "shown": draft.digest}
 
 
 def preview_requeue(messages: Sequence[OutboxMessage], form: forms.Form) -> SafeString:

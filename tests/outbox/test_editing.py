@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from typing import ClassVar, Literal, TypedDict
+from typing import Any, ClassVar, Literal, TypedDict
 from uuid import UUID, uuid4
 
 import pytest
@@ -38,7 +38,7 @@ class Everything(Event):
     kind: Literal["new", "old"]
 
 
-GOOD = {
+GOOD: dict[str, Any] = {
     "orderId": "01a1f95a-5af0-75b8-a609-0e58f86b53e2",
     "count": 3,
     "lines": [{"productId": "LAMP", "qty": 1}],
