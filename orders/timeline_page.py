@@ -98,22 +98,24 @@ def _headline(timeline: Timeline) -> str:
     reason = f" ({order.reason.replace('_', ' ')})" if order.reason else ""
     parts = [
         f"{order.status.capitalize()}{reason} {'after' if order.ended_at else 'for'} {spoken(until - order.placed_at)}",
-        _counted(sum(entry.kind is Kind.STEP and entry.attempts > 1 for entry in entries), "step retried"),
-        _counted(sum(entry.kind is Kind.COMPENSATION for entry in entries), "compensation"),
-        _counted(sum(entry.kind is Kind.OPERATOR_ACT for entry in entries), "operator act"),
-        _counted(sum(entry.kind is Kind.DIFFERENCE for entry in entries), "difference with a provider's books"),
+        _counted(
+            sum(entry.kind is Kind.STEP and entry.attempts > 1 for entry in entries), "step retried", "steps retried"
+        ),
+        _counted(_of(Kind.COMPENSATION, entries), "compensation", "compensations"),
+        _counted(_of(Kind.OPERATOR_ACT, entries), "operator act", "operator acts"),
+        _counted(_of(Kind.DIFFERENCE, entries), "difference with a book", "differences with books"),
     ]
     if timeline.gaps:
         parts.append(f"waited {spoken(sum((gap.until - gap.since for gap in timeline.gaps), timedelta()))} in between")
     return ", ".join(part for part in parts if part) + "."
 
 
-def _counted(count: int, what: str) -> str:
-    if not count:
-        return ""
-    first, _, rest = what.partition(" ")
-    plural = what if count == 1 else f"{first}s {rest}".strip() if rest.startswith(("retried", "with")) else f"{what}s"
-    return f"{count} {plural}"
+def _of(kind: Kind, entries: Sequence[Entry]) -> int:
+    return sum(entry.kind is kind for entry in entries)
+
+
+def _counted(count: int, one: str, several: str) -> str:
+    return f"{count} {one if count == 1 else several}" if count else ""
 
 
 def _event(entry: Entry, timeline: Timeline) -> Event:

@@ -220,7 +220,7 @@ class SagaAdmin(OperatorAdmin):
             acts_link("saga", saga.pk),
         )
 
-    @admin.display(description="data")
+    @admin.display(description="inputs of every step")
     def masked_data(self, saga: Saga) -> SafeString:
         return pretty_json(saga.data)
 

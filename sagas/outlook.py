@@ -83,16 +83,18 @@ def _policy(saga: Saga, known: Definition, step: Step) -> Iterator[str]:
         return
     if saga.cancel_requested_at is not None:
         yield "A cancel was asked for: it turns back as soon as this step's outcome is known."
-    yield from _forward(step, row)
+    pivots = {one.name for one in known.steps if one.pivot}
+    is_past = any(row.status == SagaStep.Status.DONE for name, row in rows.items() if name in pivots)
+    yield from _forward(step, row, at_last="it waits for a person" if is_past else "the saga turns back")
     after = [_named(later) for later in known.steps[known.position(step.name) + 1 :]]
     yield f"After it: {', '.join(after)}." if after else "After it, the saga has ended."
 
 
-def _forward(step: Step, row: SagaStep) -> Iterator[str]:
+def _forward(step: Step, row: SagaStep, *, at_last: str) -> Iterator[str]:
     if row.status == SagaStep.Status.UNKNOWN:
         yield "Nobody knows what its last call did: the provider is asked before anything else, as often as it takes."
     elif row.attempts:
-        yield f"{row.attempts} of {step.retry.attempts} attempts are used; after the last, the saga turns back."
+        yield f"{row.attempts} of {step.retry.attempts} attempts are used; after the last, {at_last}."
 
 
 def _backward(known: Definition, step: Step, row: SagaStep) -> Iterator[str]:

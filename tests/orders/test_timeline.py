@@ -8,6 +8,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models import F
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from rest_framework.test import APIClient
 
 from audit.models import Difference
@@ -101,6 +102,7 @@ class TestStaff:
         deliver(step("charge_payment"))
         past = timedelta(minutes=5)
         Order.objects.update(placed_at=order.placed_at - past)
+        OutboxMessage.objects.filter(state="open").update(due_at=timezone.now() + past)
         body = told(staff, order)
 
         [charge] = [entry for entry in entries(body, "step") if entry["name"] == "charge_payment"]
@@ -108,7 +110,7 @@ class TestStaff:
         assert charge["error"] == "503"
         assert body["next"][0].startswith("charge_payment is tried again at ")
         assert "1 of 8 attempts are used; after the last, the saga turns back." in body["next"]
-        assert [gap["before"] for gap in body["gaps"]] == ["reserve_stock"]
+        assert body["gaps"][0]["before"] == "reserve_stock"
         assert body["gaps"][0]["seconds"] >= past.total_seconds()
 
     def test_an_order_that_waits_between_two_steps_has_a_gap_until_now(self, staff: APIClient, shop: Shop):
@@ -118,8 +120,8 @@ class TestStaff:
         SagaStep.objects.update(started_at=F("started_at") - past, finished_at=F("finished_at") - past, called_at=None)
         body = told(staff, order)
 
-        assert [gap["before"] for gap in body["gaps"]] == [""]
-        assert body["gaps"][0]["until"] == body["read_at"]
+        assert (body["gaps"][-1]["before"], body["gaps"][-1]["until"]) == ("", body["read_at"])
+        assert body["gaps"][-1]["seconds"] >= past.total_seconds()
 
     def test_an_order_whose_saga_is_purged_keeps_one_line_of_it(self, staff: APIClient, shop: Shop):
         order = compensated(shop)

@@ -8,6 +8,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from audit.models import Difference
 from orders.models import Order
@@ -85,6 +86,7 @@ def test_an_order_under_way_says_what_comes_next_and_draws_what_goes_on(root: Cl
     shop.provider.always("charge", "unavailable")
     order = shop.up_to("charge_payment")
     deliver(step("charge_payment"))
+    OutboxMessage.objects.filter(state="open").update(due_at=timezone.now() + timedelta(minutes=5))
     page = shown(root, order)
     assert "charge_payment is tried again at " in page
     assert "tone-waiting goes-on" in page

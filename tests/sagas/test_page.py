@@ -157,6 +157,7 @@ class TestOutlook:
         shop.provider.will("charge", "lost")
         shop.provider.always("find_charge", "lost")
         deliver(CHARGE)
+        OutboxMessage.objects.filter(state="open").update(due_at=timezone.now() + timedelta(minutes=5))
         told = next_of(order)
         assert told[0].startswith("charge_payment is tried again at ")
         assert "the provider is asked before anything else" in told[1]
@@ -179,6 +180,7 @@ class TestOutlook:
         shop.provider.always("refund", "unavailable")
         deliver(step("create_shipment"))
         deliver(step("charge_payment", undo=True))
+        OutboxMessage.objects.filter(state="open").update(due_at=timezone.now() + timedelta(minutes=5))
         told = next_of(order)
         assert told[0].startswith("The compensation of charge_payment is tried again at ")
         assert "1 of 8 attempts are used; after the last, it waits for a person." in told
