@@ -18,7 +18,6 @@ GROUPS = {
     ("running", "forward"): "Under way",
     ("running", "backward"): "Being undone",
 }
-SHOWN_GROUPS_MAX = 8
 
 
 @dataclass(frozen=True, kw_only=True)
