@@ -19,7 +19,7 @@ from django.db import models, transaction
 
 VIEWER, OPERATOR, SUPERVISOR = "viewer", "operator", "supervisor"
 # Permissions of pages that are no row's verb, by the group that needs them first.
-OPERATORS_TOO: frozenset[str] = frozenset()
+OPERATORS_TOO = frozenset({"providers.operate_breaker"})
 SUPERVISORS_TOO = frozenset({"outbox.decide_proposal"})
 
 

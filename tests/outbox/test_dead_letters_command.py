@@ -73,7 +73,7 @@ class TestList:
         assert GROUP in run("list", "--destination", told.CONSUMER, "--type", told.Told.type)
         assert "No dead message" in run("list", "--type", "other.type.v1")
         sentence, code = fails("list", "--destination", "nope")
-        assert ("There is no destination 'nope'; there are" in sentence, code) == (True, 1)
+        assert ("There is no destination 'nope'; there are" in sentence, code) == (True, 2)
 
 
 class TestShow:

@@ -1,50 +1,59 @@
-"""`manage.py dead_letters list|show|requeue`: what the admin's pages of dead letters show and do, from a shell.
+"""`manage.py dead_letters list|show|requeue`: what the admin's pages of dead letters show and do, from a shell."""
 
-Exit codes: 0 done, or ordered; 1 not found, refused, nothing to do, or cancelled while it was watched; 2 misuse.
-"""
-
-import json
 import time
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from django.core.management.base import BaseCommand, CommandError
-from django.core.serializers.json import DjangoJSONEncoder
+from django.core.management.base import CommandError
 
 from outbox import dead_letters, dead_letters_text, operations, periodic, requeue_orders, selectors
 from outbox.choice import Choice
+from outbox.command_line import (
+    DONE,
+    MISUSED,
+    REFUSED,
+    Misuse,
+    ServiceCommand,
+    add_act,
+    add_dry_run,
+    add_json,
+    person,
+    positive,
+)
 from outbox.exceptions import VerbRefused
 from outbox.models import OutboxMessage, RequeueOrder
 
 LOOK_EVERY_SECONDS = 0.5
-HELP = """
-Shows what messages are dead of, and requeues them.
-
-A message is dead when it has used up its attempts, or can never succeed. It is kept for good, and blocks only its own
-aggregate (an order's later messages) at its own destination. Messages that died of the same error, but for ids,
-numbers, quoted values, addresses and times, are a group; its name is 12 characters.
-
-  list       the groups, the largest first
-  show       one group, one message (key or message id) or one requeue order
-  requeue    one message at once; a group, a destination, a type or all of them in the background, so many a second
-
-Mend the cause first. What a consumer has handled before it ignores: one requeue too many does no harm. A saga's
-messages are left alone: `manage.py sagas retry` makes new ones.
-
-Exit codes: 0 done, or ordered; 1 not found, refused, nothing to do, or cancelled while it was watched; 2 misuse.
-"""
 
 
-class Command(BaseCommand):
-    help = HELP
-
-    def create_parser(self, prog_name: str, subcommand: str, **options: Any) -> Any:
-        return super().create_parser(prog_name, subcommand, formatter_class=RawDescriptionHelpFormatter, **options)
+class Command(ServiceCommand):
+    help = (
+        "Shows what messages are dead of, and requeues them. A message is dead when it has used up its attempts, or can "
+        "never succeed. It is kept for good, and blocks only its own aggregate (an order's later messages) at its own "
+        "destination. Messages that died of the same error, but for ids, numbers, quoted values, addresses and times, "
+        "are a group; its name is 12 characters.\n\n"
+        "Mend the cause first. What a consumer has handled before it ignores: one requeue too many does no harm. A "
+        "saga's messages are left alone: `manage.py sagas retry` makes new ones."
+    )
+    examples = (
+        ("dead_letters list", "the groups, the largest first"),
+        ("dead_letters show 1f0c9a7b3d52", "one group, and what its requeue would run"),
+        (
+            'dead_letters requeue --group 1f0c9a7b3d52 --rate 20 --reason "mail works again"',
+            "20 a second, from now on",
+        ),
+        ('dead_letters requeue 01a1f95a-5af0-75b8-a609-0e58f86b53e2 --reason "mended"', "one message, at once"),
+    )
+    exit_codes = {
+        DONE: "told, done, or ordered",
+        REFUSED: "not found, refused, nothing to do, or cancelled while it was watched",
+        MISUSED: "misuse",
+    }
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+        actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", help="list, show or requeue")
         listing = actions.add_parser("list", help="the groups of dead messages, the largest first")
         _add_filters(listing)
         showing = actions.add_parser("show", help="one group, message or requeue order")
@@ -54,16 +63,15 @@ class Command(BaseCommand):
         requeue.add_argument("--group", default="", help="only of this group")
         _add_filters(requeue)
         requeue.add_argument("--all", action="store_true", help="every dead message")
-        requeue.add_argument(
-            "--rate", type=int, default=requeue_orders.RATE_DEFAULT, help="messages a second (%(default)s)"
-        )
-        requeue.add_argument("--reason", help="why; stands in the operator acts. Required unless --dry-run")
-        requeue.add_argument("--dry-run", action="store_true", help="only say what it would run, by destination")
+        rate = requeue_orders.RATE_DEFAULT
+        requeue.add_argument("--rate", type=positive, default=rate, help=f"messages a second (default: {rate})")
+        add_act(requeue, required=False)
+        add_dry_run(requeue, "only say what it would run, by destination")
         watching = requeue.add_mutually_exclusive_group()
         watching.add_argument("--wait", action="store_true", help="watch it to its end; the default at a terminal")
         watching.add_argument("--no-wait", action="store_true", help="only order it: it goes on in the background")
         for one in (listing, showing, requeue):
-            one.add_argument("--json", action="store_true", help="one JSON document")
+            add_json(one, "one JSON document")
 
     def handle(self, *args: Any, **options: Any) -> None:
         {"list": self._list, "show": self._show, "requeue": self._requeue}[options["action"]](options)
@@ -71,7 +79,7 @@ class Command(BaseCommand):
     def _list(self, options: dict[str, Any]) -> None:
         found = dead_letters.groups(_choice(options))
         if options["json"]:
-            self._json([group.as_dict() for group in found.shown])
+            self.print_json([group.as_dict() for group in found.shown])
         else:
             self.stdout.write(dead_letters_text.groups(found))
 
@@ -91,7 +99,7 @@ class Command(BaseCommand):
             raise CommandError(f"No message is dead of {name!r}: `dead_letters list` names the groups.")
         effects = dead_letters.preview(choice)
         if options["json"]:
-            self._json({**group.as_dict(), "effects": [effect.as_dict() for effect in effects]})
+            self.print_json({**group.as_dict(), "effects": [effect.as_dict() for effect in effects]})
         else:
             self.stdout.write(f"{dead_letters_text.group(group)}\n{dead_letters_text.effects(effects)}")
 
@@ -101,7 +109,7 @@ class Command(BaseCommand):
             raise CommandError(f"There is no message and no requeue order {identity}.")
         told = [dead_letters_text.told(row) for row in rows]
         if options["json"]:
-            self._json(told)
+            self.print_json(told)
         else:
             self.stdout.write("\n\n".join(dead_letters_text.message(one) for one in told))
 
@@ -109,7 +117,7 @@ class Command(BaseCommand):
         choice = _choice(options)
         _must_say_which(choice, options)
         if not options["dry_run"] and not (options["reason"] or "").strip():
-            raise CommandError("--reason says why: it is required.", returncode=2)
+            raise Misuse("--reason says why: it is required.")
         if options["ids"]:
             self._requeue_at_once(options)
         elif options["dry_run"]:
@@ -123,19 +131,19 @@ class Command(BaseCommand):
         if options["dry_run"]:
             self._tell_effects(dead_letters.preview_of(keys), options)
             return
-        count = operations.requeue(keys, who=None, reason=options["reason"])
+        count = operations.requeue(keys, who=person(options), reason=options["reason"])
         if not count:
             raise CommandError("None of these is dead, or each belongs to a saga: nothing was requeued.")
         if options["json"]:
-            self._json({"requeued": count})
+            self.print_json({"requeued": count})
         else:
             self.stdout.write(f"Requeued {count}.")
 
     def _order(self, choice: Choice, options: dict[str, Any]) -> None:
         try:
             order = requeue_orders.place(
-                choice, rate_per_second=options["rate"], who=None, reason=options["reason"]
-            )  # fmt: skip
+                choice, rate_per_second=options["rate"], who=person(options), reason=options["reason"]
+            )
         except VerbRefused as refusal:
             raise CommandError(f"Nothing was ordered: {refusal}") from refusal
         is_watched = options["wait"] or (self.stdout.isatty() and not options["no_wait"])
@@ -160,18 +168,15 @@ class Command(BaseCommand):
 
     def _tell(self, order: RequeueOrder, options: dict[str, Any]) -> None:
         if options["json"]:
-            self._json(dead_letters_text.order_told(order))
+            self.print_json(dead_letters_text.order_told(order))
         else:
             self.stdout.write(dead_letters_text.order(order))
 
     def _tell_effects(self, effects: Sequence[dead_letters.Effect], options: dict[str, Any]) -> None:
         if options["json"]:
-            self._json([effect.as_dict() for effect in effects])
+            self.print_json([effect.as_dict() for effect in effects])
         else:
             self.stdout.write(dead_letters_text.effects(effects))
-
-    def _json(self, data: Any) -> None:
-        self.stdout.write(json.dumps(data, cls=DjangoJSONEncoder, indent=2))
 
 
 def _add_filters(parser: ArgumentParser) -> None:
@@ -182,7 +187,7 @@ def _add_filters(parser: ArgumentParser) -> None:
 def _choice(options: dict[str, Any]) -> Choice:
     if options["destination"] and options["destination"] not in selectors.destinations():
         known = ", ".join(selectors.destinations())
-        raise CommandError(f"There is no destination {options['destination']!r}; there are {known}.")
+        raise Misuse(f"There is no destination {options['destination']!r}; there are {known}.")
     return Choice(
         error_fingerprint=options.get("group", ""), destination=options["destination"], type=options["type"]
     )  # fmt: skip
@@ -191,9 +196,7 @@ def _choice(options: dict[str, Any]) -> Choice:
 def _must_say_which(choice: Choice, options: dict[str, Any]) -> None:
     named, all_of_them = bool(options["ids"]), options["all"]
     if sum([named, bool(choice.given()), all_of_them]) != 1:
-        raise CommandError(
-            "Say which: ids; or --group, --destination and --type in any mix; or --all.", returncode=2
-        )  # fmt: skip
+        raise Misuse("Say which: ids; or --group, --destination and --type in any mix; or --all.")
 
 
 def _messages(ids: Sequence[UUID]) -> list[OutboxMessage]:
