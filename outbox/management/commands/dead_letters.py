@@ -31,9 +31,9 @@ LOOK_EVERY_SECONDS = 0.5
 class Command(ServiceCommand):
     help = (
         "Shows what messages are dead of, and requeues them. A message is dead when it has used up its attempts, or "
-        "can never succeed. It is kept for good, and blocks only its own aggregate (an order's later messages) at its own "
-        "destination. Messages that died of the same error, but for ids, numbers, quoted values, addresses and times, "
-        "are a group; its name is 12 characters.\n\n"
+        "can never succeed. It is kept for good, and blocks only its own aggregate (an order's later messages) at its "
+        "own destination. Messages that died of the same error, but for ids, numbers, quoted values, addresses and "
+        "times, are a group; its name is 12 characters.\n\n"
         "Mend the cause first. What a consumer has handled before it ignores: one requeue too many does no harm. A "
         "saga's messages are left alone: `manage.py sagas retry` makes new ones."
     )
