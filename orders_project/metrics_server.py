@@ -7,6 +7,7 @@ it must be one that only the scraper reaches.
 """
 
 import socket
+import sys
 import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
@@ -57,6 +58,10 @@ class _Server(TCPServer):
 
     # The processes of one container or machine share the address; the system hands each connection to one of them.
     allow_reuse_address = allow_reuse_port = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """One line instead of a traceback: mostly a scraper that waited no longer."""
+        logger.warning("metrics_client_left", error=repr(sys.exception()))
 
 
 class _IPv6Server(_Server):

@@ -54,6 +54,8 @@ BREAKS = {
     "BreakerOpen",
     "MetricsIncomplete",
 }
+# Needs an owner that finishes late, to the moment: tests/failures/test_two_runners.py counts it.
+ELSEWHERE = {"outbox_stale_claims_total"}
 KEY = {"Authorization": "Bearer sandbox-key"}
 # What no label may hold: ids of ours, of providers and of Celery, keys, tokens, addresses, long numbers.
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}|[0-9a-f]{16}|\d{5}|@|_[0-9A-Za-z]{16}")
@@ -193,7 +195,7 @@ class Day:
         self.until("reconciliation_strangers_total > 0")
         self.until("reconciliation_differences > 0")
 
-    def a_worker_freezes_in_a_call_and_wakes_when_another_has_done_its_work(self):
+    def a_worker_freezes_in_a_call_and_another_takes_its_work_over(self):
         placed = self.service.place({"sku": "WIDGET", "quantity": 1, "payment_method": "tok_slow_8"}).json()["id"]
         step = OutboxMessage.objects.filter(correlation_id=placed, destination="fulfil_order.charge_payment")
         self.service.wait_until(
@@ -202,9 +204,8 @@ class Day:
         frozen = self.service.stack.programs["remote-worker"].pid
         os.killpg(frozen, signal.SIGSTOP)
         self.observed.start("remote-worker-2")
-        self.until("outbox_takeovers_total > 0")
+        self.until('outbox_takeovers_total{destination="fulfil_order.charge_payment"} > 0')
         os.killpg(frozen, signal.SIGCONT)
-        self.until("outbox_stale_claims_total > 0")
 
     def a_table_cannot_be_read(self):
         self.observed.look()
@@ -231,13 +232,13 @@ def test_s14_every_documented_metric_is_told_and_moves(observed, node, postgres)
     day.another_service_rejects_an_event()
     day.the_carrier_goes_away_and_a_saga_loses_its_message()
     day.the_books_tell_something_else()
-    day.a_worker_freezes_in_a_call_and_wakes_when_another_has_done_its_work()
+    day.a_worker_freezes_in_a_call_and_another_takes_its_work_over()
     day.until("max(audit_last_run_age_seconds) >= 0")
     day.a_table_cannot_be_read()
     day.rest()
 
-    assert missing(observed) == set()
-    assert standing_still(observed) == set()
+    assert missing(observed) - ELSEWHERE == set()
+    assert standing_still(observed) - ELSEWHERE == set()
     assert told_wrong(observed) == {}
     assert [(name, label, value) for name, label, value in observed.labels() if _ID.search(value)] == []
     assert {rule.name for rule in RULES if alerts.holds(rule, observed.samples, observed.now)} >= BREAKS
