@@ -6,16 +6,13 @@ asked by one background thread, never twice at a time. Not guaranteed: a depth y
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotInTime
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlsplit
 
-import amqp
 import redis
-from amqp.exceptions import NotFound
 from django.conf import settings
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -142,25 +139,12 @@ def _of_redis(place: _Place) -> list[Depth]:
 
 
 def _of_rabbitmq(place: _Place) -> list[Depth]:
-    """A passive declaration counts a queue, and makes none."""
     address = rabbitmq.Address(url=place.url, ca_file=place.ca_file)
     connection = rabbitmq.connect(address, within_seconds=ANSWER_SECONDS)
     try:
-        return list(_declared(connection, place.queues))
+        return [Depth(queue=queue, messages=rabbitmq.depth(connection, queue)) for queue in place.queues]
     finally:
         rabbitmq.let_go(connection)
-
-
-def _declared(connection: amqp.Connection, queues: Sequence[str]) -> Iterator[Depth]:
-    for queue in queues:
-        # A question that is answered with no ends its channel.
-        channel = connection.channel()
-        try:
-            answer: Any = channel.queue_declare(queue, passive=True)
-            yield Depth(queue=queue, messages=answer.message_count)
-            channel.close()
-        except NotFound:
-            yield Depth(queue=queue, messages=None)
 
 
 look = Watch(ask).look

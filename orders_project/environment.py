@@ -20,12 +20,15 @@ SECRET_WORDS = ("SECRET", "PASSWORD", "TOKEN", "API_KEY")
 NEAR = 0.86
 # Whatever begins so is meant for us.
 FAMILIES = ("IDEMPOTENCY_", "OPERATOR_", "OUTBOX_", "PROVIDER_", "RECONCILIATION_", "SAGA_")
-# Read by other programs than Django's (gunicorn.conf.py, docker-compose.yml, deploy/entrypoint, local/), or only
-# together with another variable.
+# Read by others than the settings (gunicorn.conf.py, docker-compose.yml, deploy/entrypoint, local/, the SDK of
+# OpenTelemetry), or only together with another variable.
 READ_ELSEWHERE = frozenset(
     {
-        "DJANGO_SETTINGS_MODULE", "POSTGRES_PASSWORD", "PROMETHEUS_MULTIPROC_DIR", "RABBITMQ_CA_FILE",
-        "RABBITMQ_EVENT_TYPES", "RABBITMQ_PASSWORD", "WEBHOOK_URL", "WEB_BIND", "WEB_PORT", "WEB_WORKERS",
+        "DJANGO_SETTINGS_MODULE", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_PROTOCOL",
+        "OTEL_EXPORTER_OTLP_TIMEOUT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+        "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_SDK_DISABLED", "OTEL_TRACES_EXPORTER", "POSTGRES_PASSWORD",
+        "PROMETHEUS_MULTIPROC_DIR", "RABBITMQ_CA_FILE", "RABBITMQ_EVENT_TYPES", "RABBITMQ_PASSWORD", "WEBHOOK_URL",
+        "WEB_BIND", "WEB_PORT", "WEB_WORKERS",
     }
 )  # fmt: skip
 

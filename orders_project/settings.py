@@ -373,6 +373,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "orders.openapi.staff_see_what_owners_see",
+    ],
     # Several tables have a status and a direction: each set of values has its own name in the schema.
     "ENUM_NAME_OVERRIDES": {
         "OrderStatus": "orders.models.Order.Status",

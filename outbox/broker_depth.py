@@ -5,11 +5,8 @@ guaranteed: a queue that was never declared (`manage.py topology apply`) is left
 """
 
 from collections.abc import Mapping
-from typing import Any
 
-import amqp
 import structlog
-from amqp.exceptions import NotFound
 
 from . import patience, rabbitmq, topology
 from .conf import conf
@@ -46,19 +43,7 @@ def dead_letters() -> Mapping[str, int]:
 def _depths(where: rabbitmq.Address, names: list[str]) -> dict[str, int]:
     connection = rabbitmq.connect(where, within_seconds=CONNECT_SECONDS)
     try:
-        found = {name: _depth(connection, name) for name in names}
+        found = {name: rabbitmq.depth(connection, name) for name in names}
     finally:
         rabbitmq.let_go(connection)
     return {name: depth for name, depth in found.items() if depth is not None}
-
-
-def _depth(connection: amqp.Connection, name: str) -> int | None:
-    # A question that is answered with no ends its channel.
-    channel = connection.channel()
-    try:
-        answer: Any = channel.queue_declare(name, passive=True)
-        return int(answer.message_count)
-    except NotFound:
-        return None
-    finally:
-        channel.close()

@@ -15,7 +15,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
-from . import dead_letters, requeue_orders, selectors
+from . import dead_letters, once, requeue_orders, selectors
 from .aggregates import aggregate_link
 from .choice import Choice
 from .exceptions import VerbRefused
@@ -126,7 +126,8 @@ class DeadLetterAdmin(SeenWithMessages):
         choice = chosen.choice()
         form = OrderForm(request.POST) if request.method == "POST" else OrderForm()
         if request.method == "POST" and form.is_valid():
-            return self._order(request, choice, form.cleaned_data)
+            with once.from_form(form.cleaned_data["form_id"]):
+                return self._order(request, choice, form.answers())
         effects = dead_letters.preview(choice)
         context = {
             "form": form,

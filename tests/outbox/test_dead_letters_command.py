@@ -183,7 +183,6 @@ class TestRequeue:
         "arguments",
         [
             ["--all"],
-            ["--all", "--reason", " "],
             WHY,
             ["--all", "--group", GROUP, *WHY],
             ["01a1f95a-5af0-75b8-a609-0e58f86b53e2", "--all", *WHY],
@@ -199,5 +198,10 @@ class TestRequeue:
         with pytest.raises(SystemExit):
             call_command("dead_letters", "--help")
         told_of = capsys.readouterr().out
-        assert "list       the groups, the largest first" in told_of
-        assert "Exit codes:" in told_of
+        assert "the groups of dead messages, the largest first" in told_of
+        assert "exit codes:" in told_of
+
+    def test_a_blank_reason_is_none(self):
+        dead.bury("a")
+        assert "it must not be blank" in fails("requeue", "--all", "--reason", " ")[0]
+        assert RequeueOrder.objects.count() == 0

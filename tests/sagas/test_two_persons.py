@@ -60,10 +60,15 @@ def acts() -> list[tuple[str, str | None, str | None]]:
 def test_a_resolve_from_the_admin_waits_for_a_second_person_and_then_goes_on(shop: Shop, people):
     amy, bob = people
     order = unknown_charge(shop)
-    answers = {"reason": "seen in their books", "became": "happened", "reference": "ch_1"}
+    answers = {
+        "reason": "seen in their books",
+        "became": "happened",
+        "reference": "ch_1",
+        "step": "charge_payment",
+    }
     staff.click(staff.signed_in(amy), SAGAS, "resolve", saga_of(order).pk, **answers)
     assert (step_of(order, "charge_payment").status, acts()) == ("unknown", [])
-    assert Proposal.objects.get().answers == {"happened": "ch_1"}
+    assert Proposal.objects.get().answers == {"happened": "ch_1", "step": "charge_payment"}
 
     approve(bob)
     drive()
