@@ -25,6 +25,7 @@ from sagas.outlook import outlook
 from shipping import selectors as shipping
 
 from . import timeline_rows as rows
+from .events import OrderCreated
 from .models import Order
 from .selectors import FULFILMENT
 from .timeline_entries import Entry, Kind
@@ -145,5 +146,6 @@ def _next_without_saga(order: Order) -> list[str]:
 
 
 def _trace_id(messages: Sequence[Any]) -> str | None:
-    """Of the request that placed the order: its first message carries it."""
-    return trace_id(messages[0].headers) if messages else None
+    """Of the request that placed the order: its first message carries it, until that is purged."""
+    first = messages[0] if messages else None
+    return trace_id(first.headers) if first and first.type == OrderCreated.type else None

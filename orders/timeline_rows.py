@@ -168,6 +168,7 @@ def of_acts(acts: Sequence[Any]) -> Iterator[Entry]:
             "reason": act.reason,
             "target": act.target_type,
             **({"step": step} if (step := act.detail.get("step")) else {}),
+            **({"approved by": act.approved_by.get_username()} if act.approved_by else {}),
         }
         row = Row(table="outbox_operatoract", id=str(act.pk))
         yield _instant(Kind.OPERATOR_ACT, act.verb, act.acted_at, facts=facts, row=row)

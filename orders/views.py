@@ -27,7 +27,7 @@ from .exceptions import CancelUndecided, OrderAlreadyEnded, PricesDiffer, Unknow
 from .models import Order
 from .openapi import IDEMPOTENCY_KEY, problems
 from .pagination import OrderPages
-from .permissions import SeesOrder
+from .permissions import CancelsOrder
 from .serializers import OrderSerializer, PlaceOrderSerializer
 from .timeline_audience import for_owner
 from .timeline_serializers import StaffTimelineSerializer, TimelineSerializer
@@ -129,6 +129,7 @@ class OrderTimeline(APIView):
         },
     )
     def get(self, request: Request, order_id: UUID) -> Response:
+        telemetry.name_order(order_id)
         order = get_object_or_404(selectors.visible_to(request.user), id=order_id)
         story = timeline.read(order)
         if request.user.is_staff:
@@ -139,7 +140,7 @@ class OrderTimeline(APIView):
 class OrderCancellation(APIView):
     """POST asks to cancel the order. It is pending until everything is undone."""
 
-    permission_classes = (IsAuthenticated, SeesOrder)
+    permission_classes = (IsAuthenticated, CancelsOrder)
     serializer_class = None
 
     @extend_schema(
@@ -150,7 +151,11 @@ class OrderCancellation(APIView):
         responses={
             200: OrderSerializer,
             202: OrderSerializer,
-            **problems(s404="There is no such order of yours.", s409="The order has ended otherwise."),
+            **problems(
+                s403="You see the order, and may not cancel it.",
+                s404="There is no such order of yours.",
+                s409="The order has ended otherwise.",
+            ),
         },
     )
     @idempotent()

@@ -18,6 +18,8 @@ MASK = "••••"
 SECRET_WORDS = ("SECRET", "PASSWORD", "TOKEN", "API_KEY")
 # A name of another program is rarely as near to one of ours as a slip of the finger is.
 NEAR = 0.86
+# The variables of OpenTelemetry's own SDK, which reads more of them than we name.
+OF_THE_SDK = "OTEL_"
 # Whatever begins so is meant for us.
 FAMILIES = ("IDEMPOTENCY_", "OPERATOR_", "OUTBOX_", "PROVIDER_", "RECONCILIATION_", "SAGA_")
 # Read by others than the settings (gunicorn.conf.py, docker-compose.yml, deploy/entrypoint, local/, the SDK of
@@ -110,6 +112,8 @@ def strangers(known: frozenset[str] | None = None) -> list[Stranger]:
     known = known or frozenset(_read.variables) | READ_ELSEWHERE
     found = []
     for name in sorted(os.environ):
+        if name.startswith(OF_THE_SDK):
+            continue
         near = next(iter(get_close_matches(name, known, n=1, cutoff=NEAR)), None)
         if name not in known and (near or name in _read.files or name.startswith(FAMILIES)):
             found.append(Stranger(name=name, source=source_of(name), near=near))

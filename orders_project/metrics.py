@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from importlib import import_module
 from ipaddress import ip_address
 from pathlib import Path
@@ -92,7 +93,8 @@ def forget_ended() -> None:
 def forget_process(pid: int) -> None:
     """A process has ended: its gauges are no longer true. Its counters stay, what was counted has happened."""
     if os.environ.get(DIRECTORY_VARIABLE):
-        mark_process_dead(pid)  # type: ignore[no-untyped-call]  # the library is typed in part
+        with suppress(FileNotFoundError):  # another scrape was quicker
+            mark_process_dead(pid)  # type: ignore[no-untyped-call]  # the library is typed in part
 
 
 def _processes() -> CollectorRegistry:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from opentelemetry import trace
@@ -20,6 +21,8 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from outbox import tracing as messages
+
+log = structlog.get_logger(__name__)
 
 if TYPE_CHECKING:
     from orders_project.trace_export import Export
@@ -67,7 +70,8 @@ class ProviderOfProcesses(trace.TracerProvider):
             with self._lock:
                 if self._pid != os.getpid():
                     self._begin()
-        return self._export.tracer(name) if self._export else trace.NoOpTracer()
+        export = self._export  # which the end of the process takes away meanwhile
+        return export.tracer(name) if export else trace.NoOpTracer()
 
     def end(self) -> None:
         if self._export is not None and self._pid == os.getpid():
@@ -79,8 +83,14 @@ class ProviderOfProcesses(trace.TracerProvider):
         # Imported when it is needed: a process that traces nothing does without the SDK.
         from orders_project.trace_export import Export
 
-        self._export, self._pid = Export(), os.getpid()
-        atexit.register(self.end)
+        self._pid, self._export = os.getpid(), None
+        try:
+            self._export = Export()
+        except Exception as error:
+            # A variable of the SDK's that it cannot read costs the traces, and neither an order nor a delivery.
+            log.error("tracing.not_started", error=str(error))
+        else:
+            atexit.register(self.end)
 
 
 class TracerOfProcesses(trace.Tracer):

@@ -231,7 +231,8 @@ class _RemoteRun:
         # The client keeps the deadline too and answers first; this is for a thread that hangs all the same.
         latest = time.monotonic() - 1.0
         overdue = [future for future, flight in self.in_flight.items() if flight.ends_at < latest]
-        return [(flight, CallOverstayed()) for flight in self._give_up(overdue)]
+        given_up = zip(overdue, self._give_up(overdue), strict=True)
+        return [(flight, _result(future) if future.done() else CallOverstayed()) for future, flight in given_up]
 
     def _give_up(self, futures: Sequence[Future[Any]]) -> list[_InFlight]:
         for future in futures:

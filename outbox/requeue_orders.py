@@ -8,15 +8,18 @@ late makes up for at most BURST_SECONDS.
 
 from uuid import UUID
 
+import structlog
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from . import acts, dead_letters, operations
+from . import acts, dead_letters, failure, operations
 from .acts import Person
 from .choice import Choice
 from .exceptions import VerbRefused
 from .models import RequeueOrder
+
+log = structlog.get_logger(__name__)
 
 RATE_DEFAULT = 50
 RATE_MAX = 1_000
@@ -46,7 +49,8 @@ def place(choice: Choice, *, rate_per_second: int, who: Person, reason: str) -> 
     """Gives an order, and leaves the operator act. Raises VerbRefused: nothing to do, or the same is under way."""
     if not 1 <= rate_per_second <= RATE_MAX:
         raise VerbRefused(f"the rate is 1 to {RATE_MAX:,} messages a second.")
-    dead_letters.mark_unmarked()
+    while dead_letters.mark_unmarked() == dead_letters.UNMARKED_BATCH:
+        pass
     found = dead_letters.chosen(choice).filter(order_free=False).count()
     if not found:
         raise VerbRefused(NOTHING_DEAD)
@@ -81,9 +85,22 @@ def under_way(choice: Choice) -> UUID | None:
 
 
 def work() -> int:
-    """Works off every open order as far as its rate allows; returns how many messages were made due."""
+    """Works off every open order as far as its rate allows; returns how many messages were made due.
+
+    One that meets trouble, a row that somebody holds, is logged and waits for the next tick; the others go on.
+    """
     orders = RequeueOrder.objects.filter(status=RequeueOrder.Status.OPEN).order_by("pk")
-    return sum(_work_off(pk) for pk in list(orders.values_list("pk", flat=True)))
+    return sum(_work_off_guarded(pk) for pk in list(orders.values_list("pk", flat=True)))
+
+
+def _work_off_guarded(pk: UUID) -> int:
+    try:
+        return _work_off(pk)
+    except Exception as error:
+        log.warning("outbox.requeue_troubled", requeue_order=str(pk), error=failure.describe(error))
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
+        return 0
 
 
 def pause(pk: UUID, *, who: Person, reason: str) -> bool:

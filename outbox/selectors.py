@@ -164,7 +164,7 @@ def acts_on(targets: Mapping[str, Sequence[str]], *, limit: int) -> list[Operato
     found = Q(pk__in=[])
     for target_type, ids in targets.items():
         found |= Q(target_type=target_type, target_id__in=ids)
-    return list(OperatorAct.objects.filter(found).select_related("who").order_by("pk")[:limit])
+    return list(OperatorAct.objects.filter(found).select_related("who", "approved_by").order_by("pk")[:limit])
 
 
 def clock() -> datetime:

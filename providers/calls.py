@@ -15,10 +15,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
+import structlog
+
 from providers import deadline
 from providers.errors import OutcomeUnknown, Unavailable
 
 T = TypeVar("T")
+log = structlog.get_logger(__name__)
 
 
 class NotBegun(Unavailable):
@@ -103,13 +106,20 @@ class Calls:
         try:
             result = ready.perform()
         except BaseException as error:  # noqa: BLE001 - whatever it is, it belongs to whoever waits for the call
-            self._ended(error, began_at)
+            self._tell_ended(error, began_at)
             # One that would end this thread ends nobody else's: for whoever waits it is an error like any other.
             kept = error if isinstance(error, Exception) else RuntimeError(f"call ended by {error!r}")
             ready.future.set_exception(kept)
         else:
-            self._ended(result, began_at)
+            self._tell_ended(result, began_at)
             ready.future.set_result(result)
+
+    def _tell_ended(self, result: object, began_at: float) -> None:
+        """Whatever comes of telling, the answer reaches whoever waits for it, and the thread goes on."""
+        try:
+            self._ended(result, began_at)
+        except Exception as error:
+            log.warning("provider.end_not_counted", provider=self._name, error=repr(error))
 
     def _next(self) -> Ready | None:
         """Who has waited longest, in the place of the call that ended; None ends the thread."""

@@ -162,9 +162,10 @@ class Gate:
     # ── calls given up ──
 
     def give_up(self, future: Future[Any]) -> None:
-        """Stops waiting for a call; its slot stays taken until its thread ends. One in line is never begun."""
+        """Stops waiting for a call; its slot stays taken until its thread ends. One in line was never made."""
         if self._calls.leave_line(future):
             self._free(1)
+            future.set_exception(NotBegun("given up in line"))
             return
         with self._lock:
             self._given_up[future] = time.monotonic()
@@ -195,9 +196,9 @@ class Gate:
 
         An error of our own (a TypeError), or a call that was never made, says nothing about the provider.
         """
-        results = [result for result in results if self.was_made(result)]
-        answered = [result for result in results if isinstance(result, WELL) or not isinstance(result, BaseException)]
-        failed = [result for result in results if isinstance(result, FAILED) and not isinstance(result, WELL)]
+        made = [result for result in results if self.was_made(result)]
+        answered = [result for result in made if isinstance(result, WELL) or not isinstance(result, BaseException)]
+        failed = [result for result in made if isinstance(result, FAILED) and not isinstance(result, WELL)]
         waits = [result.retry_after_seconds or 0.0 for result in failed if isinstance(result, ProviderError)]
         if answered or failed:
             self.report(successes=len(answered), failures=len(failed), retry_after_seconds=max(waits, default=0.0))

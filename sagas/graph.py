@@ -73,7 +73,7 @@ def graph_of(steps: Sequence[StepReading], *, backward: bool) -> Graph:
     }
     pivots = [node for node in actions if node.is_pivot]
     return Graph(
-        height=MARGIN * 2 + STRIDE * len(steps) - (STRIDE - NODE_HEIGHT),
+        height=max(0, MARGIN * 2 + STRIDE * len(steps) - (STRIDE - NODE_HEIGHT)),
         nodes=[*actions, *undos.values()],
         arrows=[*_forward(steps, actions), *_turns(steps, actions, undos), *_backward(steps, undos)],
         no_way_back_y=pivots[0].bottom + 1 if pivots and pivots[0] is not actions[-1] else None,

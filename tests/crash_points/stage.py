@@ -50,6 +50,8 @@ SHORT_WAITS = {
     "PROVIDER_BREAKER_FAILURES": "100",
     "PROVIDER_BREAKER_OPEN_SECONDS": "1",
     "SAGA_SWEEP_INTERVAL_SECONDS": "2",
+    # It comes when its own points ask for it: a doubt of its own would open a message while an order is judged.
+    "RECONCILIATION_INTERVAL_SECONDS": "3600",
     "WEB_THREADS": "4",
 }
 # Its points are cut by a statement's text (Point.cut_by), and a statement that is prepared is sent by a name.

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from uuid import UUID
 
 import pytest
+from django.contrib.auth.models import Permission, User
 from django.db import connection, transaction
 from rest_framework.test import APIClient
 
@@ -195,3 +196,17 @@ def test_with_the_real_engine_a_cancel_after_the_start_is_an_intent_and_one_befo
     assert status(fresh) == ("cancelled", True)
     body = ann.get(f"/orders/{started.id}").json()
     assert body["fulfilment"]["step"] == "reserve_stock"
+
+
+def test_whoever_only_sees_an_order_may_not_cancel_it(order, staff, bob):
+    """A group that views everything changes nothing: it takes the permission that the verb takes."""
+    address = f"/orders/{order.id}/cancel"
+
+    assert (staff.post(address).status_code, bob.post(address).status_code) == (403, 404)
+    assert status(order) == ("pending", False)
+
+    operator = User.objects.get(username="staff")
+    operator.user_permissions.add(Permission.objects.get(codename="operate_saga"))
+    staff.force_authenticate(User.objects.get(pk=operator.pk))
+    assert staff.post(address).status_code == 200  # nothing had begun
+    assert status(order) == ("cancelled", True)

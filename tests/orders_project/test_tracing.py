@@ -56,6 +56,17 @@ def ran(script: str, **environment: str) -> str:
     return ended.stdout
 
 
+def test_a_variable_that_the_sdk_cannot_read_costs_the_traces_and_nothing_else():
+    script = (
+        "from opentelemetry import trace\n"
+        "for _ in range(2):\n"
+        "    with trace.get_tracer('here').start_as_current_span('work') as span: print(span.is_recording())"
+    )
+    said = ran(script, **HERE, OTEL_EXPORTER_OTLP_TIMEOUT="10s")
+
+    assert said.splitlines() == ["False", "False"]
+
+
 def test_off_the_sdk_is_not_even_imported():
     loaded = "import sys; print([name for name in sys.modules if name.startswith('opentelemetry.sdk.trace')])"
 

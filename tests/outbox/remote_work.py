@@ -47,7 +47,8 @@ class Gate:
                 future.set_exception(error)
             else:
                 self.taken -= 1
-                future.set_result(result)
+                if not future.done():  # one that was given up in line has its answer
+                    future.set_result(result)
 
         threading.Thread(target=run, daemon=True).start()
         return future

@@ -157,6 +157,19 @@ class TestSlowCalls:
         assert (type(result), mine) == (CallOverstayed, True)
         assert len(work.the_gate.given_up) == 1
 
+    def test_a_call_that_was_given_up_before_it_was_made_is_none_that_overstayed(self, work):
+        hangs = threading.Event()
+        work.calls["a"] = lambda: hangs.wait(30)
+        work.the_gate.total_deadline = timedelta(seconds=-1)
+        work.the_gate.give_up = lambda future: future.set_exception(NeverMade())
+        tell("a")
+
+        deliver()
+        hangs.set()
+
+        [(_, result, mine, provider_down)] = work.recorded
+        assert (type(result), mine, provider_down) == (NeverMade, True, True)
+
     def test_a_process_that_lost_several_threads_ends_itself(self, work, monkeypatch):
         ended = []
         monkeypatch.setattr("os._exit", ended.append)

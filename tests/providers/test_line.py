@@ -143,6 +143,7 @@ def test_a_call_in_line_that_is_given_up_is_never_begun_and_holds_no_place(gate,
     gate.give_up(futures["waits-0"])
 
     assert gate.overstayed() == 0
+    assert isinstance(futures["waits-0"].exception(0), NotBegun)
     provider.answer_all()
     for number in range(SLOTS):
         assert futures[f"call-{number}"].result(10)
@@ -191,3 +192,13 @@ def test_trouble_empties_the_next_line_until_a_round_was_quick_again(gate):
     quick_round(gate)
 
     assert gate.admit(3 * SLOTS) == 2 * SLOTS
+
+
+def test_an_end_that_cannot_be_counted_costs_neither_its_answer_nor_its_place(gate, monkeypatch):
+    def fail():
+        raise OSError("too many open files")
+
+    monkeypatch.setattr(gate, "_tell_slots", fail)
+    for _ in range(SLOTS + 1):
+        assert gate.admit(1) == 1
+        assert gate.submit(lambda: "receipt", ends_at=time.monotonic() + 30).result(10) == "receipt"
