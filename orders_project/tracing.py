@@ -88,7 +88,7 @@ class ProviderOfProcesses(trace.TracerProvider):
             self._export = Export()
         except Exception as error:
             # A variable of the SDK's that it cannot read costs the traces, and neither an order nor a delivery.
-            log.error("tracing.not_started", error=str(error))
+            log.error("tracing.not_started", exc_info=error)
         else:
             atexit.register(self.end)
 

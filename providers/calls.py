@@ -119,7 +119,7 @@ class Calls:
         try:
             self._ended(result, began_at)
         except Exception as error:
-            log.warning("provider.end_not_counted", provider=self._name, error=repr(error))
+            log.warning("provider.end_not_counted", provider=self._name, exc_info=error)
 
     def _next(self) -> Ready | None:
         """Who has waited longest, in the place of the call that ended; None ends the thread."""
