@@ -17,6 +17,7 @@ COPY --from=build /venv /venv
 COPY manage.py gunicorn.conf.py ./
 COPY deploy/entrypoint deploy/alive.py deploy/
 COPY orders_project orders_project
+COPY operators operators
 COPY audit audit
 COPY orders orders
 COPY sagas sagas

@@ -22,8 +22,15 @@ accesslog = None
 errorlog = "-"
 
 # One connection per thread at most, for a thread that waits for its twin's row holds one; and the wake-up's own, which
-# its thread keeps (outbox.wakeup).
-os.environ.setdefault("DATABASE_POOL_MAX_SIZE", str(threads + 1))
+# its thread keeps (outbox.wakeup), and one for who scrapes METRICS_BIND.
+os.environ.setdefault("DATABASE_POOL_MAX_SIZE", str(threads + 2))
+
+
+def post_worker_init(worker: Any) -> None:
+    """Serves /metrics on METRICS_BIND too, once Django is loaded: any worker answers for all of them."""
+    from orders_project import metrics_server
+
+    metrics_server.start()
 
 
 def child_exit(server: Any, worker: Any) -> None:

@@ -32,7 +32,9 @@ def main() -> None:
         # Postgres gives every error of its own a code: without one there was no connection.
         if getattr(error.__cause__, "sqlstate", None) or "--traceback" in sys.argv:
             raise
-        sys.exit(why_no_database(str(error)))
+        # As in every command of ours: it could not be asked.
+        sys.stderr.write(f"{why_no_database(str(error))}\n")
+        sys.exit(2)
 
 
 def refuse_local_command() -> None:

@@ -39,6 +39,8 @@ class DifferenceAdmin(OperatorAdmin):
             permission="audit.resolve_difference",
             explanation="You looked into it, and answer for it: it is not shown again unless the books differ anew.",
             perform=operations.resolve,
+            dangerous=True,
+            state_of=lambda row: f"{row.state} {row.kind}: {_said(row.ours)}, {_said(row.theirs)}",
         ),
     )
 

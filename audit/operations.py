@@ -9,10 +9,9 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models.functions import Now
 
-from outbox import operations as outbox
-from outbox import selectors
+from outbox import acts, selectors
+from outbox.acts import Person
 from outbox.exceptions import VerbRefused
-from outbox.operations import Person
 
 from .models import Difference
 
@@ -28,7 +27,7 @@ def resolve(difference_id: UUID, *, who: Person, reason: str) -> bool:
     open_one = Difference.objects.filter(pk=difference_id, state=Difference.State.OPEN)
     resolution = reason.strip()[:RESOLUTION_MAX]
     if resolution and open_one.update(state=Difference.State.RESOLVED, resolution=resolution, ended_at=Now()):
-        outbox.act(who=who, verb="resolve", target=("difference", str(difference_id)), reason=reason)
+        acts.act(who=who, verb="resolve", target=("difference", str(difference_id)), reason=reason)
         return True
     if not resolution:
         raise ValueError("An operator act needs a reason.")

@@ -14,6 +14,8 @@ from uuid import UUID
 
 from django.db import DatabaseError, connection
 
+from outbox.operations import Told, nobody_asks
+
 from .check import Check, Violation, When
 from .checks import CHECKS
 from .conf import conf
@@ -63,12 +65,18 @@ class Report:
         return not self.violations
 
 
-def audit_now(*, at_rest: bool, with_ledgers: bool, since: datetime | None = None) -> Report:
-    """Judges everything, or what was placed or had a message since then. Raises CannotJudge."""
-    return audit_scope(Scope(at_rest=at_rest, since=since), with_ledgers=with_ledgers)
+def count_of_checks(*, at_rest: bool, since: datetime | None = None) -> int:
+    """How many checks such an audit asks."""
+    return len(_asked(Scope(at_rest=at_rest, since=since)))
 
 
-def audit_scope(scope: Scope, *, with_ledgers: bool) -> Report:
+def audit_now(*, at_rest: bool, with_ledgers: bool, since: datetime | None = None, told: Told = nobody_asks) -> Report:
+    """Judges everything, or what was placed or had a message since then; `told` hears of each check. Raises
+    CannotJudge."""
+    return audit_scope(Scope(at_rest=at_rest, since=since), with_ledgers=with_ledgers, told=told)
+
+
+def audit_scope(scope: Scope, *, with_ledgers: bool, told: Told = nobody_asks) -> Report:
     """The same for any scope."""
     began = time.monotonic()
     violations: list[Violation] = []
@@ -79,6 +87,7 @@ def audit_scope(scope: Scope, *, with_ledgers: bool) -> Report:
                 began_check = time.monotonic()
                 violations += _ask(check, scope)
                 taken[check.name] = round(time.monotonic() - began_check, 3)
+                told(1)
             counted = _rows(COUNTED, scope.parameters())[0]
             unsettled = [] if scope.is_whole else _unsettled()
     except DatabaseError as error:

@@ -7,9 +7,8 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from . import selectors
 from .models import IdempotencyKey
-
-SHOWN_CHARACTERS = 8
 
 
 @admin.register(IdempotencyKey)
@@ -30,8 +29,7 @@ class IdempotencyKeyAdmin(admin.ModelAdmin):
 
     @admin.display(description="key")
     def masked_key(self, use: IdempotencyKey) -> str:
-        """Enough to recognise a key that somebody quotes, not enough to use it."""
-        return use.key if len(use.key) <= SHOWN_CHARACTERS else f"{use.key[:SHOWN_CHARACTERS]}…"
+        return selectors.masked_key(use.key)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[IdempotencyKey], search_term: str

@@ -3,6 +3,7 @@
 Guarantee: only expired keys are removed (I14), in batches with a commit each, so that intake never waits for a purge.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -31,10 +32,21 @@ class Purged:
     is_dry_run: bool
 
 
+def nobody_asks(count: int) -> None:
+    """For a purge that nobody watches."""
+
+
 def purge(
-    *, older_than: timedelta = timedelta(0), batch_size: int = DEFAULT_BATCH_SIZE, dry_run: bool = False
+    *,
+    older_than: timedelta = timedelta(0),
+    batch_size: int = DEFAULT_BATCH_SIZE,
+    dry_run: bool = False,
+    told: Callable[[int], None] = nobody_asks,
 ) -> Purged:
-    """Removes keys that expired longer ago than this. Raises ValueError for a negative age or an empty batch."""
+    """Removes keys that expired longer ago than this; `told` hears of each batch.
+
+    Raises ValueError for a negative age or an empty batch.
+    """
     if older_than < timedelta(0) or batch_size < 1:
         raise ValueError("The age must not be negative, and a batch has at least one row.")
     if dry_run:
@@ -42,6 +54,7 @@ def purge(
     total = 0
     while (removed := _purge_batch(older_than, batch_size)) > 0:
         total += removed
+        told(removed)
     return Purged(keys=total, is_dry_run=False)
 
 

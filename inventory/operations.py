@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from django.db import connection, transaction
 
-from outbox.operations import Person, act
+from outbox.acts import Person, act
 
 from .models import Product, ProductPrice, StockItem
 

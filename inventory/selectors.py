@@ -2,12 +2,13 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from uuid import UUID
 
 from django.db import connection
 from django.db.models import F, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
-from .models import ProductPrice, StockItem
+from .models import ProductPrice, Reservation, StockItem
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,3 +44,8 @@ def catalogue(*, currency: str | None = None) -> QuerySet[ProductPrice]:
         name=F("product__name"),
         available=Coalesce(Subquery(available.values("free")), 0),
     ).order_by("product__sku", "currency")
+
+
+def reservations_of(order_id: UUID) -> list[Reservation]:
+    """What an order has, or had, reserved, in SKU order. Index one_reservation_per_order_and_sku."""
+    return list(Reservation.objects.filter(order_id=order_id).order_by("sku"))

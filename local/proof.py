@@ -95,7 +95,7 @@ def nightly() -> list[Stage]:
 def _faults(*, mark: str, budget_minutes: float) -> Stage:
     return Stage(
         name="faults and storms",
-        command=(*WAITING, "-m", mark, "tests/failures", "tests/acceptance", "tests/local"),
+        command=(*WAITING, "-m", mark, "tests/failures", "tests/acceptance", "tests/local", "tests/operators"),
         budget_minutes=budget_minutes,
     )
 

@@ -114,6 +114,7 @@ class Up:
 
     def _prepare_database(self) -> None:
         self._manage("migrate", "--no-input", "--verbosity", "0", tries=MIGRATE_TRIES)
+        self._manage("create_groups", "--verbosity", "0")
         self.screen.step("the database is migrated")
         self._manage("seed_demo", "--verbosity", "0")
 

@@ -19,9 +19,7 @@ from providers.errors import Refused
 
 from . import services
 from .models import Notification
-from .services import NoticeRequest
-
-PROVIDER = "notifications"
+from .services import PROVIDER, NoticeRequest
 
 # Destination -> the event it subscribes to, and the kind of notice that comes of it.
 NOTICES = {

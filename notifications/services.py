@@ -13,6 +13,7 @@ from django.contrib.auth import get_user_model
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
+from providers import tracing
 from providers.backend import backend
 from providers.rows import insert
 
@@ -29,6 +30,8 @@ COLUMNS = {
     "error": "text",
 }
 Status = Notification.Status
+# As its gate, its queue and its calls' spans are called.
+PROVIDER = "notifications"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +66,8 @@ def note(requests: Sequence[NoticeRequest]) -> dict[tuple[UUID, str], Notice]:
 def send(notice: Notice) -> None:
     """Sends through the configured channel. Network only; raises providers.errors."""
     channel: Channel = backend(settings.NOTIFICATION_CHANNEL)
-    channel.send(notice)
+    with tracing.calling(PROVIDER, f"send {PROVIDER}", {"notification.message_id": notice.message_id}):
+        channel.send(notice)
 
 
 def mark_sent(sent: Sequence[tuple[UUID, str]]) -> None:

@@ -3,16 +3,31 @@
 from collections.abc import Mapping, Sequence
 
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
 from django.db.models import Q
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import path
+from django.urls.resolvers import URLPattern
 from django.utils.safestring import SafeString
 
 from outbox.masking import masked_text
 from outbox.read_only_admin import ReadOnlyAdmin, amount, joined, list_link
 from sagas import selectors as sagas
 
+from . import timeline
 from .models import Order, OrderLine
 from .selectors import FULFILMENT
+from .timeline_page import page_of
+
+# The colours of the timeline and what they say; docs/operations.md explains them.
+TONES = (
+    ("done", "done"), ("undone", "undone"), ("running", "under way"), ("waiting", "tried again"), ("failed", "failed"),
+    ("plain", "happened"),
+)  # fmt: skip
+ENDS = {Order.Status.CONFIRMED: "done", Order.Status.REJECTED: "failed", Order.Status.CANCELLED: "undone"}
 
 # Changelists of the other apps, each searched by the order's id; by name only, for their models are their own.
 RELATED = (
@@ -56,6 +71,28 @@ class OrderAdmin(ReadOnlyAdmin):
         "sequence", "related",
     )  # fmt: skip
     inlines = (LineInline,)
+
+    def get_urls(self) -> list[URLPattern]:
+        page = self.admin_site.admin_view(self.timeline_view)
+        return [path("<path:object_id>/timeline/", page, name="orders_order_timeline"), *super().get_urls()]
+
+    def timeline_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """One order's whole story, drawn; for whoever may look at orders, and of other tables what they may look at."""
+        order = self.get_object(request, unquote(object_id))
+        if not self.has_view_permission(request, order):
+            raise PermissionDenied
+        if order is None:
+            raise Http404
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"Timeline of order {order.pk}",
+            "opts": self.opts,
+            "order": order,
+            "page": page_of(timeline.read(order), request.user),
+            "tone": ENDS.get(Order.Status(order.status), "running"),
+            "tones": TONES,
+        }
+        return TemplateResponse(request, "admin/orders/order/timeline.html", context)
 
     def filters_by_index(self, chosen: Mapping[str, str]) -> bool:
         # An index on the status would make every order's end cost more; its saga's lists have theirs.

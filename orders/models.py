@@ -15,6 +15,7 @@ from django.db.models.functions import Now
 SKU_MAX_LENGTH = 50
 PAYMENT_METHOD_MAX_LENGTH = 100
 REASON_MAX_LENGTH = 100
+SUMMARY_MAX_LENGTH = 500
 
 
 class Order(models.Model):
@@ -47,6 +48,8 @@ class Order(models.Model):
     cancel_requested_at = models.DateTimeField(null=True)
     # Refunds that the customer was told of: the natural key of telling, for longer than any inbox remembers (I5).
     announced_refunds = ArrayField(models.UUIDField(), default=list, db_default=[])
+    # What is left of the order's saga once it is purged: one line for people.
+    fulfilment_summary = models.CharField(max_length=SUMMARY_MAX_LENGTH, default="", db_default="", blank=True)
 
     class Meta:
         indexes = [

@@ -188,5 +188,6 @@ fulfil_order = register(
             Step(name="confirm_order", action=confirm_order, pivot=True),
         ],
         on_compensated=end_unfulfilled,
+        on_purged=services.keep_summaries,
     )
 )

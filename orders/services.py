@@ -51,6 +51,17 @@ WHERE orders.id = refunded.id AND NOT refunded.refund_id = ANY(orders.announced_
 RETURNING orders.id, orders.customer_id, orders.currency, orders.sequence
 """
 
+# Lines of sagas that are purged, by order; locked in id order, like every batch of orders.
+KEEP_SUMMARIES = """
+WITH kept AS MATERIALIZED (
+    SELECT orders.id, purged.line
+    FROM orders_order orders JOIN unnest(%s::uuid[], %s::text[]) AS purged(order_id, line)
+      ON orders.id = purged.order_id
+    ORDER BY orders.id FOR UPDATE OF orders
+)
+UPDATE orders_order AS orders SET fulfilment_summary = kept.line FROM kept WHERE orders.id = kept.id
+"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RefundTold:
@@ -150,6 +161,12 @@ def announce_refunds(refunds: Mapping[UUID, RefundTold]) -> None:
                 for order_id, customer_id, currency, sequence in sorted(cursor.fetchall())
             ]
         )
+
+
+def keep_summaries(lines: Mapping[UUID, str]) -> None:
+    """Keeps what is left of purged sagas, by order id, in the transaction that purges them; publishes nothing."""
+    with connection.cursor() as cursor:
+        cursor.execute(KEEP_SUMMARIES, [list(lines), list(lines.values())])
 
 
 def _price(order_id: UUID, items: Sequence[ItemRequest], prices: Mapping[str, inventory.Price]) -> list[OrderLine]:

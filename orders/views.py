@@ -10,7 +10,7 @@ import uuid_utils.compat as uuid_utils
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from django_filters import rest_framework as filters
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
 from rest_framework.exceptions import NotAuthenticated
 from rest_framework.generics import GenericAPIView
 from rest_framework.permissions import IsAuthenticated
@@ -21,7 +21,7 @@ from rest_framework.views import APIView
 from idempotency.decorators import idempotent
 from outbox.filters import StrictFilters
 
-from . import refusals, selectors, services, telemetry
+from . import refusals, selectors, services, telemetry, timeline
 from .cancellation import request_cancel
 from .exceptions import CancelUndecided, OrderAlreadyEnded, PricesDiffer, UnknownProducts
 from .models import Order
@@ -29,6 +29,8 @@ from .openapi import IDEMPOTENCY_KEY, problems
 from .pagination import OrderPages
 from .permissions import CancelsOrder
 from .serializers import OrderSerializer, PlaceOrderSerializer
+from .timeline_audience import for_owner
+from .timeline_serializers import StaffTimelineSerializer, TimelineSerializer
 
 
 class OrderFilter(StrictFilters):
@@ -90,6 +92,8 @@ class OrderCollection(GenericAPIView):
             raise refusals.prices_differ(refusal, body, wanted["currency"]) from refusal
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        if response.status_code == 201:
+            telemetry.name_order(response.headers["Location"].rpartition("/")[2])
         # After the commit, so that what is counted is there.
         if response.status_code == 201 and "Idempotent-Replay" not in response.headers:
             telemetry.ORDERS_PLACED.inc()
@@ -105,7 +109,32 @@ class OrderDetail(APIView):
         responses={200: OrderSerializer, **problems(s404="There is no such order of yours.")},
     )
     def get(self, request: Request, order_id: UUID) -> Response:
+        telemetry.name_order(order_id)
         return Response(_read(request, order_id))
+
+
+class OrderTimeline(APIView):
+    """What became of one order, in order of time: all of it for staff, what was done for them for its owner."""
+
+    @extend_schema(
+        operation_id="order_timeline",
+        summary="One order's timeline",
+        responses={
+            200: PolymorphicProxySerializer(
+                component_name="OrderTimeline",
+                serializers=[TimelineSerializer, StaffTimelineSerializer],
+                resource_type_field_name=None,
+            ),
+            **problems(s404="There is no such order of yours."),
+        },
+    )
+    def get(self, request: Request, order_id: UUID) -> Response:
+        telemetry.name_order(order_id)
+        order = get_object_or_404(selectors.visible_to(request.user), id=order_id)
+        story = timeline.read(order)
+        if request.user.is_staff:
+            return Response(StaffTimelineSerializer(story).data)
+        return Response(TimelineSerializer(for_owner(story)).data)
 
 
 class OrderCancellation(APIView):
@@ -131,6 +160,7 @@ class OrderCancellation(APIView):
     )
     @idempotent()
     def post(self, request: Request, order_id: UUID) -> Response:
+        telemetry.name_order(order_id)
         try:
             status = request_cancel(order_id)
         except OrderAlreadyEnded as refusal:

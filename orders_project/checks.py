@@ -69,16 +69,24 @@ def check_bounds(app_configs: object, **_: Any) -> list[CheckMessage]:
     """Limits on everything: a batch above its bound would hold locks for longer than a claim lasts."""
     if check_known_keys(None):
         return []
-    outbox = outbox_conf()
+    outbox, sagas, idempotency = outbox_conf(), sagas_conf(), idempotency_conf()
     return [
         *_within("OUTBOX['RELAY_BATCH_SIZE']", outbox.relay_batch_size, BATCH_MAX),
         *_within("OUTBOX['CLAIM_BATCH_MAX_SIZE']", outbox.claim_batch_max_size, BATCH_MAX),
         *_within("OUTBOX['CLAIM_BATCH_SIZE']", outbox.claim_batch_size, outbox.claim_batch_max_size),
         *_within("OUTBOX['POLL_INTERVAL_MS']", outbox.poll_interval_ms, 60_000),
         *_within("OUTBOX['MAX_ATTEMPTS']", outbox.max_attempts, 100),
-        *_within("SAGAS['STEP_MAX_ATTEMPTS']", sagas_conf().step_max_attempts, 100),
+        *_within("SAGAS['STEP_MAX_ATTEMPTS']", sagas.step_max_attempts, 100),
         # The CHECK of idempotency's table holds the same bound.
-        *_within("IDEMPOTENCY['STORED_ANSWER_MAX_BYTES']", idempotency_conf().stored_answer_max_bytes, 65_536),
+        *_within("IDEMPOTENCY['STORED_ANSWER_MAX_BYTES']", idempotency.stored_answer_max_bytes, 65_536),
+        # A purge of what has just ended would take what an operator, or a late answer, still needs.
+        *_above_zero("OUTBOX['RETENTION_DAYS']", outbox.retention_days),
+        *_above_zero("SAGAS['RETENTION_DAYS']", sagas.retention_days),
+        *_above_zero("SAGAS['DEADLINE_HOURS']", sagas.deadline_hours),
+        *_above_zero("SAGAS['SWEEP_INTERVAL_SECONDS']", sagas.sweep_interval_seconds),
+        *_above_zero("IDEMPOTENCY['LIFETIME_HOURS']", idempotency.lifetime_hours),
+        *_above_zero("IDEMPOTENCY['REQUEST_THREADS']", idempotency.request_threads),
+        *_waiting_share(idempotency.waiting_threads_max_share),
     ]
 
 
@@ -179,6 +187,18 @@ def _backoff(conf: OutboxConf) -> Iterator[CheckMessage]:
 def _within(name: str, value: int, maximum: int) -> Iterator[CheckMessage]:
     if not 1 <= value <= maximum:
         yield _error(f"{name} must be between 1 and {maximum}, not {value}.", "E007")
+
+
+def _above_zero(name: str, value: float) -> Iterator[CheckMessage]:
+    # `not >` refuses NaN too.
+    if not value > 0:
+        yield _error(f"{name} must be above 0, not {value:g}.", "E007")
+
+
+def _waiting_share(share: float) -> Iterator[CheckMessage]:
+    if not 0 < share < 1:
+        text = f"IDEMPOTENCY['WAITING_THREADS_MAX_SHARE'] must be above 0 and below 1, not {share:g}."
+        yield _error(text, "E007", hint="Were all threads to wait for twins, nobody would answer the twins.")
 
 
 def _error(text: str, number: str, *, hint: str | None = None) -> Error:

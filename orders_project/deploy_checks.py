@@ -28,7 +28,12 @@ def check_secrets(app_configs: object, **_: Any) -> list[CheckMessage]:
 @register("orders_project", deploy=True)
 def check_connections(app_configs: object, **_: Any) -> list[CheckMessage]:
     brokers = ("CELERY_BROKER_URL", "THROTTLE_REDIS_URL", "RABBITMQ_URL")
-    return [*_database(settings.DATABASES["default"]), *(message for name in brokers for message in _broker(name))]
+    return [
+        *_database(settings.DATABASES["default"]),
+        *(message for name in brokers for message in _broker(name)),
+        *(message for name in ("PAYMENT_GATEWAY", "CARRIER") for message in _provider(name)),
+        *_mail_server(),
+    ]
 
 
 def _secrets() -> Mapping[str, str]:
@@ -36,6 +41,8 @@ def _secrets() -> Mapping[str, str]:
         "PAYMENT_WEBHOOK_SECRET": settings.PAYMENT_WEBHOOK_SECRET,
         "PAYMENT_API_KEY": settings.PAYMENT_GATEWAY["OPTIONS"].get("api_key", ""),
         "CARRIER_API_KEY": settings.CARRIER["OPTIONS"].get("api_key", ""),
+        # Without one only loopback may read /metrics.
+        **({"METRICS_TOKEN": settings.METRICS_TOKEN} if settings.METRICS_TOKEN else {}),
     }
 
 
@@ -64,6 +71,21 @@ def _broker(name: str) -> Iterator[CheckMessage]:
         yield _error(f"{name} reaches {url.hostname} without TLS: use rediss:// or amqps://.", "E103")
     if not url.password or url.password in DEFAULT_SECRETS:
         yield _error(f"{name} reaches {url.hostname} without a password or with the default one.", "E104")
+
+
+def _provider(name: str) -> Iterator[CheckMessage]:
+    """With the development tools installed the sandbox is the provider, in a container beside this one."""
+    url = urlsplit(getattr(settings, name)["OPTIONS"].get("url", ""))
+    if url.scheme != "https" and not (_is_local(url.hostname or "") or settings.DEBUG or settings.LOCAL_TOOLS):
+        yield _error(f"{name} reaches {url.hostname} without TLS: our key would travel in the clear.", "E103")
+
+
+def _mail_server() -> Iterator[CheckMessage]:
+    """Customers' addresses and orders are in every mail."""
+    if not settings.EMAIL_BACKEND.endswith("smtp.EmailBackend") or _is_local(settings.EMAIL_HOST or ""):
+        return
+    if not (getattr(settings, "EMAIL_USE_TLS", False) or getattr(settings, "EMAIL_USE_SSL", False)):
+        yield _error(f"EMAIL_URL reaches {settings.EMAIL_HOST} without TLS: use smtp+tls:// or smtp+ssl://.", "E103")
 
 
 def _is_local(host: str) -> bool:

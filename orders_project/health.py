@@ -1,8 +1,9 @@
-"""Health for probes: live says "this process answers", ready says "this process can take orders".
+"""Health: live says "this process answers", ready "this process can take orders", details tell staff about the rest.
 
 Guarantee: ready depends on Postgres and its migrations only, so a broker outage never takes the web out of service.
-Apps' own figures (`<app>/health.py`: `measure()`) are told beside it and decide nothing. It does not guarantee that
-the figures are younger than `FIGURES_LIFETIME_SECONDS`.
+Apps' own figures (`<app>/health.py`: `measure()`, for staff `details()`) are told beside it and decide nothing; one
+that cannot be read is "unknown". It does not guarantee that the figures of a probe are younger than
+`FIGURES_LIFETIME_SECONDS`.
 """
 
 import time
@@ -17,6 +18,12 @@ from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
 from django.utils.module_loading import module_has_submodule
 from django.views.decorators.http import require_safe
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework.permissions import IsAdminUser
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
 
 logger = structlog.get_logger(__name__)
 
@@ -48,7 +55,7 @@ class Readiness:
     def figures(self) -> dict[str, Any]:
         """What each app says of itself, at most a few seconds old."""
         if time.monotonic() >= self._figures_until:
-            self._figures = {label: _measured(label, measure) for label, measure in _measures()}
+            self._figures = {label: _measured(label, measure) for label, measure in _told_by("measure")}
             self._figures_until = time.monotonic() + FIGURES_LIFETIME_SECONDS
         return self._figures
 
@@ -69,16 +76,30 @@ def ready(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"status": "ok", **readiness.figures()}, json_dumps_params={"default": str})
 
 
+class HealthDetails(APIView):
+    """What each part of the service says of itself. 200 whatever it says: staff read it, no probe does."""
+
+    permission_classes = (IsAdminUser,)
+
+    @extend_schema(
+        operation_id="health_details",
+        summary="Lag, processes, ticks, brokers, breakers, sagas and the last audit (staff)",
+        responses=OpenApiTypes.OBJECT,
+    )
+    def get(self, request: Request) -> Response:
+        return Response({label: _measured(label, details) for label, details in _told_by("details")})
+
+
 def _unapplied_migrations() -> bool:
     executor = MigrationExecutor(connection)
     return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
 
 
-def _measures() -> Iterator[tuple[str, Measure]]:
-    """Every app's `health.measure`; apps without one have nothing to say."""
+def _told_by(name: str) -> Iterator[tuple[str, Measure]]:
+    """Every app's function of this name in its `health`; apps without one have nothing to say."""
     for config in apps.get_app_configs():
         if config.name != "orders_project" and module_has_submodule(config.module, "health"):
-            measure = getattr(import_module(f"{config.name}.health"), "measure", None)
+            measure = getattr(import_module(f"{config.name}.health"), name, None)
             if measure is not None:
                 yield config.label, measure
 

@@ -1,26 +1,27 @@
 """One log for the project, Django, Celery and libraries: JSON lines or readable ones, to standard error.
 
 Guarantee: one event is one line (line breaks and control characters are escaped), e-mail addresses, tokens and other
-secrets are masked, and whatever ids the current context bound (request, order, saga, message, correlation) stand on it.
+secrets are masked, and whatever ids the current context knows (request, order, saga, message, correlation, trace) stand
+on it (outbox.context knows the messages').
 It does not guarantee that a traceback of a library names no personal data beyond those patterns.
 """
 
 import logging.config
 import re
 import sys
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
 from typing import Any
 
 import structlog
 from django.conf import settings
+from opentelemetry import trace
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-_MASK = "***"
-_EMAIL = re.compile(r"\b[\w.%+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+", re.ASCII)
-_CREDENTIAL = re.compile(r"\b(Token|Bearer|Basic) +[\w.~+/=-]{6,}", re.IGNORECASE | re.ASCII)
-_URL_PASSWORD = re.compile(r"(://[^\s:/@]{0,100}:)[^\s/@]{1,200}@", re.ASCII)
+from outbox import context
+from outbox.masking import MASK, in_prose
+
 _SECRET_WORDS = ("password", "secret", "token", "authorization", "api_key", "cookie", "payment_method", "email")
 # C0 without tab, DEL, C1 (terminal escapes), line and paragraph separators.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
@@ -46,6 +47,19 @@ def configure_for_celery(**_: object) -> None:
 def bound(**ids: object) -> AbstractContextManager[None]:
     """Everything logged inside carries these ids: `with bound(order_id=…):`."""
     return structlog.contextvars.bound_contextvars(**ids)
+
+
+@contextmanager
+def afresh(**ids: object) -> Iterator[None]:
+    """Everything logged inside carries these ids and what is bound meanwhile; nothing of it is left afterwards."""
+    before = structlog.contextvars.get_contextvars()
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(**ids)
+    try:
+        yield
+    finally:
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(**before)
 
 
 def _standard_library() -> dict[str, Any]:
@@ -84,6 +98,7 @@ def _formatter() -> logging.Formatter:
 def _shared() -> list[Processor]:
     return [
         structlog.contextvars.merge_contextvars,
+        _ids,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -96,6 +111,16 @@ def _renderer() -> Processor:
         return structlog.processors.JSONRenderer(default=str)
     # A traceback is already text here: people read it as it is.
     return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+
+
+def _ids(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """The message or batch that is being handled, and the trace and span that the line was written in, if any."""
+    event = {**context.log_ids(), **event}
+    span = trace.get_current_span().get_span_context()
+    if span.is_valid:
+        event["trace_id"] = trace.format_trace_id(span.trace_id)
+        event["span_id"] = trace.format_span_id(span.span_id)
+    return event
 
 
 def _foreign_fields(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
@@ -112,29 +137,21 @@ def _mask(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 def _masked(key: str, value: Any) -> Any:
     if _names_a_secret(key):
-        return _MASK
+        return MASK
     if isinstance(value, str):
-        return masked_text(value)
+        return in_prose(value)
     if isinstance(value, Mapping):
         return {inner: _masked(str(inner), item) for inner, item in value.items()}
     if isinstance(value, (list, tuple, set)):
         return [_masked("", item) for item in value]
     if value is None or isinstance(value, (int, float, bool)):
         return value
-    return masked_text(str(value))
+    return in_prose(str(value))
 
 
 @lru_cache(maxsize=1_000)
 def _names_a_secret(key: str) -> bool:
     return any(word in key.lower() for word in _SECRET_WORDS)
-
-
-def masked_text(text: str) -> str:
-    """The text without e-mail addresses, authorisation values and passwords of URLs."""
-    if "@" in text:
-        text = _EMAIL.sub(_MASK, _URL_PASSWORD.sub(rf"\g<1>{_MASK}@", text))
-    # Every credential follows a space: most values of a line are single words.
-    return _CREDENTIAL.sub(rf"\g<1> {_MASK}", text) if " " in text else text
 
 
 def _escape(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

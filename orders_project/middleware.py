@@ -13,9 +13,10 @@ import structlog
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.utils.functional import SimpleLazyObject
 from uuid_utils.compat import uuid7
 
-from orders_project import logs, problem_details
+from orders_project import logs, problem_details, tracing
 from orders_project.problem_details import Problem
 from orders_project.problem_sources import translate
 from orders_project.telemetry import HTTP_REQUEST_SECONDS
@@ -39,9 +40,10 @@ class RequestMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         started = time.perf_counter()
         request_id = _request_id(request)
-        with logs.bound(request_id=request_id):
+        with logs.afresh(request_id=request_id), tracing.serving(request) as span:
             response = problem_details.as_problem(request, self._answer(request))
             _write_headers(request, response, request_id)
+            tracing.answered(span, request, response, route=route_of(request), user_id=_user_id(request))
             _record(request, response, seconds=time.perf_counter() - started)
         return response
 
@@ -92,7 +94,6 @@ def _record(request: HttpRequest, response: HttpResponseBase, *, seconds: float)
     replay = response.headers.get("Idempotent-Replay", "false")
     method = request.method if request.method in _METHODS else "OTHER"
     HTTP_REQUEST_SECONDS.labels(route, method, response.status_code, replay).observe(seconds)
-    user = getattr(request, "user", None)
     logger.info(
         "request",
         method=method,
@@ -100,8 +101,16 @@ def _record(request: HttpRequest, response: HttpResponseBase, *, seconds: float)
         path=request.path,
         status=response.status_code,
         duration_ms=round(seconds * 1000, 1),
-        user_id=getattr(user, "pk", None) if "_cached_user" in vars(request) else None,
+        user_id=_user_id(request),
     )
+
+
+def _user_id(request: HttpRequest) -> int | None:
+    """Whose request it was: a session's user once somebody asked for it, or whom REST framework recognised."""
+    user = vars(request).get("user")
+    if isinstance(user, SimpleLazyObject) and "_cached_user" not in vars(request):
+        return None
+    return getattr(user, "pk", None)
 
 
 def route_of(request: HttpRequest) -> str:

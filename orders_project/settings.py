@@ -7,13 +7,14 @@ the running servers) fill in what the environment leaves out. `.env.example` lis
 from datetime import timedelta
 from pathlib import Path
 
-import environ
+from orders_project.environment import Environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-env = environ.Env()
-env.read_env(BASE_DIR / ".env")
-env.read_env(Path(env.str("ORDERS_LOCAL_DIR", str(BASE_DIR / ".local"))) / "env")
+# Remembers what it was asked for, and what came from where, for `manage.py config`.
+env = Environment()
+env.fill_in(BASE_DIR / ".env")
+env.fill_in(Path(env.str("ORDERS_LOCAL_DIR", str(BASE_DIR / ".local"))) / "env")
 
 # ── Django ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -25,6 +26,7 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 INSTALLED_APPS = [
     "orders_project.apps.OrdersProjectConfig",
+    "operators",
     "audit",
     "orders",
     "sagas",
@@ -45,6 +47,7 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
+    "django.contrib.humanize",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
 ]
@@ -106,7 +109,7 @@ HTTPS_ONLY = env.bool("HTTPS_ONLY", not DEBUG)
 SECURE_SSL_REDIRECT = HTTPS_ONLY
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_TLS_PROXY", False) else None
 # Probes come from inside the cluster, without TLS.
-SECURE_REDIRECT_EXEMPT = [r"^health/", r"^healthz$", r"^readyz$", r"^metrics$"]
+SECURE_REDIRECT_EXEMPT = [r"^health/(live|ready)$", r"^healthz$", r"^readyz$", r"^metrics$"]
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS_ONLY else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS_ONLY
 SECURE_HSTS_PRELOAD = HTTPS_ONLY
@@ -286,6 +289,11 @@ RECONCILIATION = {
     "SETTLED_SECONDS": env.float("RECONCILIATION_SETTLED_SECONDS", 10.0),
 }
 
+# ── Operators ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+# True: a dangerous verb (skip, resolve, edit) is only proposed, and done when a second person approves it.
+OPERATOR_TWO_PERSON_RULE = env.bool("OPERATOR_TWO_PERSON_RULE", False)
+
 # ── Providers: somebody else's API ────────────────────────────────────────────────────────────────────────────────────
 
 PROVIDER_DEFAULTS = {
@@ -365,6 +373,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "orders.openapi.staff_see_what_owners_see",
+    ],
     # Several tables have a status and a direction: each set of values has its own name in the schema.
     "ENUM_NAME_OVERRIDES": {
         "OrderStatus": "orders.models.Order.Status",
@@ -377,6 +389,8 @@ SPECTACULAR_SETTINGS = {
 
 # Who may read /metrics: a bearer token; empty: only loopback.
 METRICS_TOKEN = env.str("METRICS_TOKEN", "")
+# host:port where web, relay, workers and beat serve /metrics by themselves, without a token; empty: nowhere.
+METRICS_BIND = env.str("METRICS_BIND", "")
 LOG_LEVEL = env.str("LOG_LEVEL", "INFO")
 # json in production, console for people.
 LOG_FORMAT = env.str("LOG_FORMAT", "console" if DEBUG else "json")

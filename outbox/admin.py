@@ -1,9 +1,8 @@
 """Outbox, inbox, destinations, heartbeats and operator acts in the admin: read-only, with the operator's verbs."""
 
 from collections.abc import Collection, Mapping, Sequence
-from uuid import UUID
+from typing import Any
 
-from django import forms
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
@@ -12,67 +11,17 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from . import operations, selectors
+from . import editing, message_verbs, selectors
+from . import proposal_admin as _registers_proposals  # noqa: F401 - a file of its own, for its length
 from .admin_filters import ConsumerFilter, DestinationFilter, ReadingFilter, StuckFilter
-from .exceptions import VerbRefused
+from .aggregates import PAGES, aggregate_link
+from .dead_letters_admin import DeadLetterAdmin
+from .exceptions import PayloadRefused, VerbRefused
 from .filters import RARE_STATES
-from .models import Destination, Heartbeat, InboxEntry, OperatorAct, OutboxMessage
-from .operations import Person
-from .operator_admin import OperatorAdmin, ReasonForm, Verb
-from .read_only_admin import ReadOnlyAdmin, acts_link, joined, list_link, page_link, pretty_json, short
-
-# Whose page an aggregate has, by name only: the outbox knows no domain.
-PAGES = {
-    "order": "orders_order",
-    "payment": "payments_payment",
-    "shipment": "shipping_shipment",
-    "saga": "sagas_saga",
-    "message": "outbox_outboxmessage",
-}
-LISTS = {"reservation": "inventory_reservation"}
-ENDED = {OutboxMessage.State.DONE, OutboxMessage.State.SKIPPED}
-SAGA_PAGE = "A saga waits for this message, or did: use the saga's own verbs."
-
-
-class RequeueForm(ReasonForm):
-    sent = forms.BooleanField(
-        required=False,
-        label="Also messages that are done or skipped",
-        help_text="A consumer that has handled the message ignores it; a destination outside gets it again.",
-    )
-
-
-def requeue(key: UUID, *, who: Person, reason: str, sent: bool) -> bool:
-    _refuse_sagas(key, states=list(OutboxMessage.State))
-    return operations.requeue([key], who=who, reason=reason, sent=sent) > 0 or _done_before("requeue", key)
-
-
-def skip(key: UUID, *, who: Person, reason: str) -> bool:
-    _refuse_sagas(key, states=[OutboxMessage.State.OPEN])
-    return operations.skip([key], who=who, reason=reason) > 0 or _done_before("skip", key)
-
-
-def resume(name: str, *, who: Person, reason: str) -> bool:
-    if operations.resume_destination(name, who=who, reason=reason):
-        return True
-    if not selectors.acted("resume", "destination", name):
-        raise VerbRefused("not applicable: the destination is not paused.")
-    return False
-
-
-def _done_before(verb: str, key: UUID) -> bool:
-    """False: a second click. Raises VerbRefused when nobody did this, and there is nothing to do it to."""
-    state = OutboxMessage.objects.get(key=key).state
-    reached = state == {"requeue": OutboxMessage.State.OPEN, "skip": OutboxMessage.State.SKIPPED}[verb]
-    if reached and selectors.acted(verb, "outboxmessage", key):
-        return False
-    tick = "; tick the box to send it again" if verb == "requeue" and state in ENDED else ""
-    raise VerbRefused(f"not applicable: the message is {state}{tick}.")
-
-
-def _refuse_sagas(key: UUID, *, states: Sequence[str]) -> None:
-    if OutboxMessage.objects.filter(key=key, order_free=True, state__in=states).exists():
-        raise VerbRefused(SAGA_PAGE)
+from .models import DeadLetter, Destination, Heartbeat, InboxEntry, OperatorAct, OutboxMessage, RequeueOrder
+from .operator_admin import OperatorAdmin, Verb
+from .read_only_admin import ReadOnlyAdmin, acts_link, joined, list_link, page_link, pretty_json
+from .requeue_orders_admin import RequeueOrderAdmin
 
 
 @admin.register(OutboxMessage)
@@ -85,9 +34,9 @@ class OutboxMessageAdmin(OperatorAdmin):
     search_fields = ("key", "message_id", "aggregate_id")
     search_help_text = "Keys, message ids or aggregate ids (order, saga, payment, shipment), in full."
     fieldsets = (
-        (None, {"fields": ("type", "destination", "standing", "aggregate", "correlation", "related")}),
+        (None, {"fields": ("type", "destination", "standing", "line", "aggregate", "correlation", "related")}),
         ("Times", {"fields": ("created_at", "scheduled_for", "due", "claimed_at", "finished_at")}),
-        ("Attempts", {"fields": ("attempts", "epoch", "last_error")}),
+        ("Attempts", {"fields": ("attempts", "epoch", "last_error", "died")}),
         ("Content", {"fields": ("content", "envelope")}),
         ("Identity", {"fields": ("key", "message_id", "id", "sequence", "in_order")}),
     )
@@ -97,15 +46,31 @@ class OutboxMessageAdmin(OperatorAdmin):
             label="Requeue",
             permission="outbox.requeue_outboxmessage",
             explanation="Makes dead messages due at once, with all their attempts; what waits behind them goes on.",
-            perform=requeue,
-            form=RequeueForm,
+            perform=message_verbs.requeue,
+            form=message_verbs.RequeueForm,
+            preview=message_verbs.preview_requeue,
+        ),
+        Verb(
+            name="edit",
+            label="Edit a copy",
+            permission="outbox.edit_outboxmessage",
+            explanation="Sends a changed copy in the place of a dead message, which is skipped.",
+            perform=editing.send_copy,
+            form=message_verbs.EditForm,
+            one_at_a_time=True,
+            preview=message_verbs.preview_edit,
+            refusals=(VerbRefused, PayloadRefused),
+            dangerous=True,
+            state_of=message_verbs.stands_at,
         ),
         Verb(
             name="skip",
             label="Skip",
             permission="outbox.skip_outboxmessage",
             explanation="Ends open or dead messages undone: their effect never happens. What waits behind goes on.",
-            perform=skip,
+            perform=message_verbs.skip,
+            dangerous=True,
+            state_of=message_verbs.stands_at,
         ),
     )
 
@@ -119,7 +84,11 @@ class OutboxMessageAdmin(OperatorAdmin):
     def offered(self, row: OutboxMessage) -> Collection[str]:
         requeue = row.state != OutboxMessage.State.OPEN and not row.order_free
         skip = row.state == OutboxMessage.State.DEAD or (row.state == OutboxMessage.State.OPEN and not row.order_free)
-        return [name for name, possible in (("requeue", requeue), ("skip", skip)) if possible]
+        edit = not editing.why_not(row)
+        return [name for name, possible in (("requeue", requeue), ("edit", edit), ("skip", skip)) if possible]
+
+    def seen(self, verb: Verb, rows: Sequence[OutboxMessage]) -> Mapping[str, Any]:
+        return {"key": rows[0].key, "payload": editing.text_of(rows[0])} if verb.name == "edit" else {}
 
     @admin.display(description="state")
     def standing(self, message: OutboxMessage) -> str:
@@ -140,18 +109,21 @@ class OutboxMessageAdmin(OperatorAdmin):
         moment = f"{message.due_at:%Y-%m-%d %H:%M:%S}"
         return f"{moment}, when its claim ends" if message.claimed_at else moment
 
+    @admin.display(description="in line")
+    def line(self, message: OutboxMessage) -> SafeString | str:
+        return message_verbs.in_line(message)
+
+    @admin.display(description="died of")
+    def died(self, message: OutboxMessage) -> SafeString | str:
+        return message_verbs.died_of(message)
+
     @admin.display(description="order")
     def in_order(self, message: OutboxMessage) -> str:
         return "none: its saga has one at a time" if message.order_free else "after those before it of its aggregate"
 
     @admin.display(description="aggregate")
     def aggregate(self, message: OutboxMessage) -> SafeString | str:
-        text = format_html("{} {}", message.aggregate_type, short(message.aggregate_id))
-        if page := PAGES.get(message.aggregate_type):
-            return page_link(page, message.aggregate_id, text)
-        if rows := LISTS.get(message.aggregate_type):
-            return list_link(rows, text, q=message.aggregate_id)
-        return text
+        return aggregate_link(message.aggregate_type, message.aggregate_id)
 
     @admin.display(description="correlation (order)")
     def correlation(self, message: OutboxMessage) -> SafeString | str:
@@ -206,7 +178,7 @@ class DestinationAdmin(OperatorAdmin):
             label="End the pause",
             permission="outbox.resume_destination",
             explanation="Ends the pause by hand: what is due is tried at once. It pauses again if it still fails.",
-            perform=resume,
+            perform=message_verbs.resume,
         ),
     )
 
@@ -249,13 +221,14 @@ class OperatorActAdmin(ReadOnlyAdmin):
     list_display = ("acted_at", "person", "verb", "target_type", "target", "reason")
     fields = ("acted_at", "person", "verb", "target_type", "target", "reason", "detail")
     list_filter = ("verb", "target_type")
-    list_select_related = ("who",)
+    list_select_related = ("who", "approved_by")
     search_fields = ("target_id", "who__username")
     search_help_text = "A target's id, or a user name, in full."
 
     @admin.display(description="who")
     def person(self, act: OperatorAct) -> str:
-        return str(act.who) if act.who else "command line"
+        who = str(act.who) if act.who else "command line"
+        return f"{who}, approved by {act.approved_by}" if act.approved_by else who
 
     @admin.display(description="target")
     def target(self, act: OperatorAct) -> SafeString | str:
@@ -264,6 +237,12 @@ class OperatorActAdmin(ReadOnlyAdmin):
             "outboxmessage": "outbox_outboxmessage",
             "destination": "outbox_destination",
             "difference": "audit_difference",
+            "proposal": "outbox_proposal",
+            "requeueorder": "outbox_requeueorder",
         }
         page = pages.get(act.target_type)
         return page_link(page, act.target_id) if page else act.target_id
+
+
+admin.site.register(DeadLetter, DeadLetterAdmin)
+admin.site.register(RequeueOrder, RequeueOrderAdmin)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import structlog
 from django.db import transaction
 
-from . import batch_size, bell, context, failure, inbox, routing, telemetry, wakeup
+from . import batch_size, bell, context, failure, inbox, routing, telemetry, tracing, wakeup
 from .claim import claim
 from .envelope import Message
 from .models import OutboxMessage
@@ -74,8 +74,13 @@ def local(effect: Effect) -> routing.Run:
 
 def handle(destination: Inside, messages: Sequence[Message], effect: Effect) -> None:
     """Finish, inbox and effect of a batch in one transaction; what raised is put back or buried."""
+    with tracing.batch(tracing.PROCESS, destination.name, messages) as spans, context.handling(messages, spans=spans):
+        _handle(destination, messages, effect)
+
+
+def _handle(destination: Inside, messages: Sequence[Message], effect: Effect) -> None:
     try:
-        with transaction.atomic(), context.caused_by(messages[0].message_id if len(messages) == 1 else None):
+        with transaction.atomic():
             fresh = begin(destination, messages)
             if fresh:
                 effect(fresh)
@@ -93,6 +98,7 @@ def begin(destination: Inside, messages: Sequence[Message]) -> list[Message]:
     if stale := len(messages) - len(mine):
         telemetry.STALE_CLAIMS.labels(destination.name).inc(stale)
     fresh = inbox.record(destination.name, [message.message_id for message in mine])
+    tracing.mark_duplicates([message for message in mine if message.message_id not in fresh])
     return [message for message in mine if message.message_id in fresh]
 
 

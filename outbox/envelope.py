@@ -1,6 +1,7 @@
 """A message as consumers and transports see it, and its envelope on the wire.
 
-Transport-level and domain-free. The row is `OutboxMessage`; this is the value that is handed around.
+Transport-level; of the domain it knows what the correlation id stands for. The row is `OutboxMessage`; this is the
+value that is handed around.
 """
 
 from collections.abc import Mapping
@@ -31,6 +32,7 @@ class Message:
     attempts: int
     epoch: int
     created_at: datetime
+    scheduled_for: datetime | None = None
 
 
 def to_wire(message: Message) -> dict[str, Any]:
@@ -51,6 +53,15 @@ def to_wire(message: Message) -> dict[str, Any]:
             "sequence": message.sequence,
         },
     }
+
+
+def order_id_of(message: Message) -> UUID | None:
+    """The order that a message is about: the correlation id is its id (docs/architecture.md).
+
+    None for what belongs to no order: there the correlation id is the aggregate's own.
+    """
+    has_order = message.aggregate_type == "order" or message.correlation_id != message.aggregate_id
+    return message.correlation_id if has_order else None
 
 
 def trace_id(headers: Mapping[str, str]) -> str | None:

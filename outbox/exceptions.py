@@ -9,10 +9,12 @@ OutboxError
 ├── CallOverstayed        a remote call that outlived its total deadline: its outcome is unknown
 ├── DestinationUnavailable  raised by a transport: the destination as a whole is in trouble
 ├── MessageRejected       raised by a transport: this message can never be sent
+├── PayloadRefused        what a person wrote is no payload of the message's type
 └── VerbRefused           an operator's verb that the message's state does not allow
+    └── AlreadyActed      the same form was submitted before
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -65,5 +67,17 @@ class MessageRejected(OutboxError):
     """The destination will never take this message (malformed, too large)."""
 
 
+class PayloadRefused(OutboxError):
+    """What was written is no payload of this type of message."""
+
+    def __init__(self, sentences: "Sequence[str]") -> None:
+        super().__init__(" ".join(sentences))
+        self.sentences = list(sentences)
+
+
 class VerbRefused(OutboxError):
     """The message's state does not allow this verb."""
+
+
+class AlreadyActed(VerbRefused):
+    """This very form was submitted before: what it asked for is done, and nothing changed."""

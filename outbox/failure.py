@@ -12,15 +12,20 @@ from datetime import timedelta
 import structlog
 from django.db import transaction
 
-from . import backoff, telemetry
+from . import backoff, telemetry, tracing
 from .conf import conf
+from .context import about
 from .envelope import Message
+from .error_text import one_line
 from .events import MessageDead
 from .exceptions import Hopeless, RetryLater
 from .models import OutboxMessage
 from .publisher import Publication, publish_all
-from .querysets import PutBack, one_line
+from .querysets import PutBack
 from .routing import Inside
+
+# Of a batch that failed, a line names that many: each comes back alone, and has a line of its own if it fails again.
+NAMED_MAX = 10
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +39,9 @@ def record(destination: Inside, messages: Sequence[Message], error: BaseExceptio
         messages=len(messages),
         error=reason,
         exc_info=not isinstance(error, Hopeless | RetryLater),
+        **_named(messages),
     )
+    tracing.failed(messages, type(error).__name__, reason)
     telemetry.OUTBOX_FAILED.labels(destination.name).inc(len(messages))
     if len(messages) > 1:
         # Counted, so each is claimed alone from now on: attempts > 0 at claim time.
@@ -64,19 +71,22 @@ def bury(destination: Inside | None, messages: Sequence[Message], *, error: str)
         publish_all([_dead_event(message, error) for message in buried if message.type != MessageDead.type])
         if destination is not None and destination.on_dead is not None:
             destination.on_dead(buried)
+    tracing.failed(buried, "dead", error)
     for message in buried:
-        log.error(
-            "outbox.message_dead",
-            destination=message.destination,
-            message_id=str(message.message_id),
-            error=error,
-        )
+        with about(message):
+            log.error("outbox.message_dead", error=error)
 
 
 def describe(error: BaseException) -> str:
     """An error in one short line that Postgres takes, as columns and events carry it."""
     text = str(error).strip()
     return one_line(f"{type(error).__name__}: {text}" if text else type(error).__name__)
+
+
+def _named(messages: Sequence[Message]) -> dict[str, list[str]]:
+    """Of a batch, which: one that is alone is named by its context."""
+    several = len(messages) > 1
+    return {"message_ids": [str(message.message_id) for message in messages[:NAMED_MAX]]} if several else {}
 
 
 def _dead_event(message: Message, error: str) -> Publication:

@@ -6,6 +6,7 @@ A heartbeat says that the process lives and reaches Postgres; not that it makes 
 import os
 import socket
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 
 import structlog
@@ -21,6 +22,7 @@ FORGET_SILENT = "DELETE FROM outbox_heartbeat WHERE seen_at < statement_timestam
 
 log = structlog.get_logger(__name__)
 _stopping = threading.Event()
+_beside: list[Callable[[], None]] = []
 
 
 def beat(kind: str) -> None:
@@ -30,9 +32,17 @@ def beat(kind: str) -> None:
         cursor.execute(BEAT, [name, kind])
 
 
+def beside(start_it: Callable[[], None]) -> None:
+    """Has something started in every process that beats, once it begins to: what a layer above wants to run there."""
+    if start_it not in _beside:
+        _beside.append(start_it)
+
+
 def start(kind: str) -> None:
     """Beats from a thread of its own until the process ends."""
     threading.Thread(target=_run, args=[kind], name="outbox-heartbeat", daemon=True).start()
+    for start_it in _beside:
+        start_it()
 
 
 def forget_silent() -> None:

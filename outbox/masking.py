@@ -1,10 +1,16 @@
-"""Masks what staff need not see in stored JSON: tokens that pay, keys that open.
+"""Masks what nobody need see: in stored JSON tokens that pay and keys that open, in prose (log lines, errors, spans)
+e-mail addresses, credentials and passwords of URLs.
 
 Not guaranteed: a secret under a name that says nothing of it. Payloads are written by our own events, which carry none.
 """
 
+import re
 from typing import Any
 
+MASK = "***"
+_EMAIL = re.compile(r"\b[\w.%+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+", re.ASCII)
+_CREDENTIAL = re.compile(r"\b(Token|Bearer|Basic) +[\w.~+/=-]{6,}", re.IGNORECASE | re.ASCII)
+_URL_PASSWORD = re.compile(r"(://[^\s:/@]{0,100}:)[^\s/@]{1,200}@", re.ASCII)
 SECRET_WORDS = ("paymentmethod", "token", "secret", "password", "apikey", "authorization")
 SHOWN_CHARACTERS = 4
 
@@ -12,7 +18,7 @@ SHOWN_CHARACTERS = 4
 def masked(data: Any) -> Any:
     """The same JSON, with secret values shortened."""
     if isinstance(data, dict):
-        return {name: masked_text(value) if _is_secret(name) else masked(value) for name, value in data.items()}
+        return {name: masked_text(value) if is_secret(name) else masked(value) for name, value in data.items()}
     if isinstance(data, list):
         return [masked(value) for value in data]
     return data
@@ -24,6 +30,30 @@ def masked_text(value: Any) -> str:
     return f"{text[:SHOWN_CHARACTERS]}…" if len(text) > SHOWN_CHARACTERS else "…"
 
 
-def _is_secret(name: str) -> bool:
+def in_prose(text: str) -> str:
+    """The text without e-mail addresses, authorisation values and passwords of URLs."""
+    if "@" in text:
+        text = _EMAIL.sub(MASK, _URL_PASSWORD.sub(rf"\g<1>{MASK}@", text))
+    # Every credential follows a space: most values of a line are single words.
+    return _CREDENTIAL.sub(rf"\g<1> {MASK}", text) if " " in text else text
+
+
+def unmasked(edited: Any, original: Any) -> Any:
+    """What a person made of masked JSON, with every secret that they left masked as it is in the original."""
+    if isinstance(edited, dict) and isinstance(original, dict):
+        return {
+            name: original[name]
+            if name in original and is_secret(name) and value == masked_text(original[name])
+            else unmasked(value, original.get(name))
+            for name, value in edited.items()
+        }
+    if isinstance(edited, list) and isinstance(original, list):
+        padded = [*original, *[None] * len(edited)]
+        return [unmasked(value, was) for value, was in zip(edited, padded, strict=False)]
+    return edited
+
+
+def is_secret(name: str) -> bool:
+    """Whether a field of this name holds what opens or pays."""
     plain = name.replace("_", "").replace("-", "").lower()
     return any(word in plain for word in SECRET_WORDS)

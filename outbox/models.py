@@ -1,7 +1,8 @@
 """The outbox's tables.
 
 Guarantee: a message is a row from the commit of its cause until it is done, dead or skipped (I4); Postgres refuses a
-second row per message and destination, a second sequence number per aggregate, and a second open step per saga (I6).
+second row per message and destination, a second sequence number per aggregate, a second open step per saga (I6), and a
+second requeue order under way for the same messages.
 """
 
 import uuid_utils.compat as uuid_utils
@@ -11,7 +12,15 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from .querysets import LAST_ERROR_MAX_CHARACTERS, OutboxMessageQuerySet
+from .error_text import FINGERPRINT_CHARACTERS, LAST_ERROR_MAX_CHARACTERS
+from .proposal import Proposal
+from .querysets import OutboxMessageQuerySet
+from .requeue_order import RequeueOrder
+
+__all__ = [
+    "DeadLetter", "Destination", "Heartbeat", "InboxEntry", "InboxMessage", "OperatorAct", "OutboxMessage", "Proposal",
+    "RequeueOrder", "Tick",
+]  # fmt: skip
 
 
 class NextMessageNumber(models.Func):
@@ -66,6 +75,11 @@ class OutboxMessage(models.Model):
     last_error = models.CharField(max_length=LAST_ERROR_MAX_CHARACTERS, default="", blank=True)
     created_at = models.DateTimeField(db_default=Now())
     finished_at = models.DateTimeField(null=True)
+    # Written when it is buried (decision 0032). Code before these columns leaves both empty; a tick fills them in.
+    error_fingerprint = models.CharField(max_length=FINGERPRINT_CHARACTERS, db_default="", blank=True)
+    died_at = models.DateTimeField(null=True)
+    # The last requeue order that made it due again.
+    requeued_by = models.UUIDField(null=True)
 
     objects = OutboxMessageQuerySet.as_manager()
 
@@ -73,6 +87,7 @@ class OutboxMessage(models.Model):
         permissions = [
             ("requeue_outboxmessage", "Can make a dead, done or skipped message due again"),
             ("skip_outboxmessage", "Can end a message undone"),
+            ("edit_outboxmessage", "Can send an edited copy of a dead message"),
         ]
         # due_at, attempts and epoch stand in no index, so that claims stay heap-only (HOT) updates.
         indexes = [
@@ -83,6 +98,16 @@ class OutboxMessage(models.Model):
                 condition=Q(state__in=["open", "dead"], order_free=False),
             ),
             models.Index(fields=["destination", "key"], name="outbox_dead", condition=Q(state="dead")),
+            # Groups of dead messages are read from this index alone.
+            models.Index(
+                fields=["error_fingerprint", "key"],
+                include=["destination", "type", "died_at", "order_free"],
+                name="outbox_dead_by_error",
+                condition=Q(state="dead"),
+            ),
+            models.Index(
+                fields=["requeued_by", "state"], name="outbox_requeued", condition=Q(requeued_by__isnull=False)
+            ),
             # Rare among millions: without it a list of them reads them all.
             models.Index(fields=["key"], name="outbox_skipped", condition=Q(state="skipped")),
         ]
@@ -110,6 +135,14 @@ class OutboxMessage(models.Model):
 
     def __str__(self) -> str:
         return f"{self.type} → {self.destination}"
+
+
+class DeadLetter(OutboxMessage):
+    """The dead ones, by what they died of: the admin's page of groups. Seen by whoever sees messages."""
+
+    class Meta:
+        proxy = True
+        default_permissions = ()
 
 
 class InboxMessage(models.Model):
@@ -195,6 +228,8 @@ class OperatorAct(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid_utils.uuid7, editable=False)
     who = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    # The second person, where it took two (outbox/proposals.py).
+    approved_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
     verb = models.CharField(max_length=50)
     target_type = models.CharField(max_length=50)
     target_id = models.CharField(max_length=100)

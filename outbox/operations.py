@@ -10,38 +10,32 @@ from itertools import count
 from typing import Any
 from uuid import UUID
 
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.db import connection, models, transaction
+from django.db import connection, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from . import claim, failure, routing, wakeup
+from . import acts, claim, failure, routing, wakeup
+from .acts import Person
 from .conf import conf
-from .models import Destination, InboxMessage, OperatorAct, OutboxMessage
+from .models import Destination, InboxMessage, OutboxMessage, RequeueOrder
 
 PURGE_BATCH_SIZE = 1_000
 # One sweep ends soon, however many wait; the next one goes on.
 PARK_MAX = 10_000
-Person = AbstractBaseUser | AnonymousUser | None
+# Who wants to know how far long work has come.
+Told = Callable[[int], None]
 
 
-def act(*, who: Person, verb: str, target: models.Model | tuple[str, str], reason: str, **detail: Any) -> OperatorAct:
-    """Writes who did what to what, and why. A reason is required: raises ValueError without one."""
-    if not reason.strip():
-        raise ValueError("An operator act needs a reason.")
-    kind, identity = target if isinstance(target, tuple) else (target._meta.model_name or "", str(target.pk))
-    return OperatorAct.objects.create(
-        who_id=who.pk if who is not None else None,
-        verb=verb,
-        target_type=kind,
-        target_id=identity,
-        reason=reason.strip()[:500],
-        detail=detail,
-    )
+def nobody_asks(count: int) -> None:
+    """For work that nobody watches."""
 
 
-def requeue(keys: Sequence[UUID], *, who: Person, reason: str, sent: bool = False) -> int:
+def requeue(
+    keys: Sequence[UUID], *, who: Person, reason: str, sent: bool = False, ordered: RequeueOrder | None = None
+) -> int:
     """Makes dead (with `sent`, also done or skipped) messages due again with all their attempts; returns how many.
+
+    One that a requeue order takes carries its id, and is not taken by the same order again.
 
     Consumers that have handled a message ignore it (I5). What was parked behind it becomes due too. A saga's message is
     left alone: the saga waits for another one by now, and its own verbs (retry) make the next (I6).
@@ -49,14 +43,12 @@ def requeue(keys: Sequence[UUID], *, who: Person, reason: str, sent: bool = Fals
     states = [OutboxMessage.State.DEAD]
     if sent:
         states += [OutboxMessage.State.DONE, OutboxMessage.State.SKIPPED]
-    return _change(
-        keys,
-        Q(state__in=states, order_free=False),
-        {"state": OutboxMessage.State.OPEN, "due_at": Now(), "attempts": 0, "finished_at": None, "claimed_at": None},
-        who=who,
-        verb="requeue",
-        reason=reason,
-    )
+    eligible = Q(state__in=states, order_free=False)
+    changes = {"state": OutboxMessage.State.OPEN, "due_at": Now(), "attempts": 0, "finished_at": None}
+    if ordered is not None:
+        eligible &= Q(died_at__lte=ordered.ordered_at) & (Q(requeued_by=None) | ~Q(requeued_by=ordered.pk))
+        changes["requeued_by"] = ordered.pk
+    return _change(keys, eligible, {**changes, "claimed_at": None}, who=who, verb="requeue", reason=reason)
 
 
 def skip(keys: Sequence[UUID], *, who: Person, reason: str) -> int:
@@ -91,13 +83,18 @@ def _change(
     # A claim that is still under way is fenced off by the new epoch (I6).
     OutboxMessage.objects.filter(key__in=found).update(**changes, epoch=F("epoch") + 1)
     OutboxMessage.objects.all().unpark_followers(found)
-    for row in rows:
-        act(who=who, verb=verb, target=("outboxmessage", str(row.key)), reason=reason, **_told(row))
+    ordered = {"requeue_order": str(changes["requeued_by"])} if "requeued_by" in changes else {}
+    acts.write(
+        acts.prepared(
+            who=who, verb=verb, target=("outboxmessage", str(row.key)), reason=reason, **_about(row), **ordered
+        )
+        for row in rows
+    )
     wakeup.after_commit({row.destination for row in rows})
     return len(found)
 
 
-def _told(message: OutboxMessage) -> dict[str, str]:
+def _about(message: OutboxMessage) -> dict[str, str]:
     """What the message was about, for when it is purged: the act stays."""
     return {
         "destination": message.destination,
@@ -137,7 +134,7 @@ def resume_destination(name: str, *, who: Person, reason: str) -> bool:
         paused = Destination.objects.filter(Q(paused_until__isnull=False) | Q(pauses__gt=0), name=name)
         if not paused.update(paused_until=None, pauses=0, pause_reason=""):
             return False
-        act(who=who, verb="resume", target=("destination", name), reason=reason)
+        acts.act(who=who, verb="resume", target=("destination", name), reason=reason)
     wakeup.after_commit({name})
     return True
 
@@ -181,16 +178,17 @@ def purge(
     batch_size: int = PURGE_BATCH_SIZE,
     batches: int | None = None,
     dry_run: bool = False,
+    told: Told = nobody_asks,
 ) -> int:
     """Deletes done and skipped messages that ended longer ago than that, at most so many batches (I14).
 
     Returns how many.
     """
-    ended_before = _database_time_before(older_than or timedelta(days=conf().retention_days))
+    ended_before = _database_time_before(timedelta(days=conf().retention_days) if older_than is None else older_than)
     if dry_run:
         ended = OutboxMessage.objects.filter(state__in=["done", "skipped"], finished_at__lt=ended_before)
         return ended.count()
-    return _in_batches(_batches_of_messages(ended_before, batch_size), batch_size, most=batches)
+    return _in_batches(_batches_of_messages(ended_before, batch_size), batch_size, most=batches, told=told)
 
 
 def purge_inbox(
@@ -199,16 +197,19 @@ def purge_inbox(
     batch_size: int = PURGE_BATCH_SIZE,
     batches: int | None = None,
     dry_run: bool = False,
+    told: Told = nobody_asks,
 ) -> int:
     """Deletes inbox rows received longer ago than that, at most so many batches; returns how many.
 
     Longer than any redelivery (I5, I14).
     """
-    received_before = _database_time_before(older_than or timedelta(days=conf().inbox_retention_days))
+    received_before = _database_time_before(
+        timedelta(days=conf().inbox_retention_days) if older_than is None else older_than
+    )
     old = InboxMessage.objects.filter(received_at__lt=received_before)
     if dry_run:
         return old.count()
-    return _in_batches(lambda: _delete_inbox_batch(received_before, batch_size), batch_size, most=batches)
+    return _in_batches(lambda: _delete_inbox_batch(received_before, batch_size), batch_size, most=batches, told=told)
 
 
 def _batches_of_messages(ended_before: datetime, batch_size: int) -> Callable[[], int]:
@@ -224,7 +225,7 @@ def _batches_of_messages(ended_before: datetime, batch_size: int) -> Callable[[]
     return delete
 
 
-def _in_batches(delete: Callable[[], int], batch_size: int, *, most: int | None) -> int:
+def _in_batches(delete: Callable[[], int], batch_size: int, *, most: int | None, told: Told) -> int:
     """So many batches at most, resting between two for as long as the one before took: what people wait for goes
     first."""
     total, began = 0, time.monotonic()
@@ -234,6 +235,7 @@ def _in_batches(delete: Callable[[], int], batch_size: int, *, most: int | None)
         began = time.monotonic()
         deleted = delete()
         total += deleted
+        told(deleted)
         if deleted < batch_size:
             break
     return total

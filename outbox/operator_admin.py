@@ -1,7 +1,9 @@
 """Operator verbs in the admin: an action, a page that asks why, the act.
 
 Guarantee: a verb runs only by POST with a CSRF token, by somebody who has its permission, with a reason; each row in
-a transaction of its own, which also holds its OperatorAct. A row that is already done changes nothing and leaves none.
+a transaction of its own, which also holds its OperatorAct. A row that is already done changes nothing and leaves none;
+one form, however often it is submitted and whatever the row did in between, acts once on each row (F14). While the
+two-person rule is on, a dangerous verb leaves a proposal instead (proposals.py).
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -9,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import uuid_utils.compat as uuid_utils
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -17,8 +20,11 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.safestring import SafeString
 
-from .exceptions import VerbRefused
+from . import once, proposals
+from .exceptions import AlreadyActed, VerbRefused
+from .proposals import Result
 from .read_only_admin import ReadOnlyAdmin
 
 # More at once is what the commands are for: they work in batches.
@@ -30,22 +36,37 @@ FROM_PAGE = "from_page"
 class ReasonForm(forms.Form):
     """What every verb asks. A verb that asks for more extends it; its fields become the verb's keyword arguments."""
 
+    # Who clicks twice, or sends the page again, sends the same one (once.py).
+    form_id = forms.UUIDField(required=False, initial=uuid_utils.uuid7, widget=forms.HiddenInput)
     reason = forms.CharField(
         max_length=500,
         widget=forms.Textarea(attrs={"rows": 2, "cols": 60}),
         help_text="Why; stands in the operator act for good.",
     )
 
+    @property
+    def submit_label(self) -> str:
+        """What the button says; empty: the verb's label."""
+        return ""
+
     def answers(self) -> dict[str, Any]:
-        """The keyword arguments that the verb gets beside the row and the person."""
-        return dict(self.cleaned_data)
+        """The keyword arguments that the verb gets beside the row and the person; a dangerous verb's are plain JSON."""
+        return {name: answer for name, answer in self.cleaned_data.items() if name != "form_id"}
+
+
+def _stands_as_ever(row: Any) -> str:
+    return ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verb:
     """One verb on one row: `perform(pk, who=…, reason=…, …)` tells whether it changed anything.
 
-    `refusals` are exceptions whose sentence is shown; what else is raised is a bug.
+    `preview` shows what it would do to these rows, above the question. `refusals` are exceptions whose sentence is
+    shown; what else is raised is a bug. A `dangerous` verb takes two persons while the two-person rule is on, and is
+    for supervisors: it changes rows of our own Postgres and nothing else, and its permission is no harmless verb's.
+    `state_of` says in a few words how the row stands; a proposal about a row that stands otherwise by the time it is
+    approved is refused.
     """
 
     name: str
@@ -55,7 +76,20 @@ class Verb:
     perform: Callable[..., bool]
     form: type[ReasonForm] = ReasonForm
     one_at_a_time: bool = False
+    preview: Callable[[Sequence[Any], forms.Form], SafeString] | None = None
     refusals: tuple[type[Exception], ...] = (VerbRefused,)
+    dangerous: bool = False
+    state_of: Callable[[Any], str] = _stands_as_ever
+
+    @property
+    def every_refusal(self) -> tuple[type[Exception], ...]:
+        """Its own, and those of the two-person rule."""
+        return (*self.refusals, VerbRefused)
+
+    @property
+    def takes_two(self) -> bool:
+        """Whether it becomes a proposal, by the settings as they are."""
+        return proposals.is_needed(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,13 +106,21 @@ class Report:
 
     changed: list[str] = field(default_factory=list)
     already_done: list[str] = field(default_factory=list)
+    proposed: list[str] = field(default_factory=list)
+    already_proposed: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
 
     def tell(self, request: HttpRequest, verb: Verb) -> None:
         if self.changed:
             messages.success(request, f"{verb.label}: {_names(self.changed)}.")
+        if self.proposed:
+            text = "proposed; it is done when a second person approves it"
+            messages.success(request, f"{verb.label}: {text}: {_names(self.proposed)}.")
         if self.already_done:
             messages.warning(request, f"{verb.label}: already done, nothing changed: {_names(self.already_done)}.")
+        if self.already_proposed:
+            waits = "already proposed, and waits for a second person"
+            messages.warning(request, f"{verb.label}: {waits}: {_names(self.already_proposed)}.")
         for sentence in self.refused:
             messages.error(request, sentence)
 
@@ -97,14 +139,28 @@ class OperatorAdmin(ReadOnlyAdmin):
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **options: Any) -> HttpResponse:
         row = context["original"]
-        offered = self.offered(row)
-        verbs = [verb for verb in self._permitted(request) if verb.name in offered]
-        context.update({"verbs": verbs, "advice": self.advice(row), "list_address": _list_address(self)})
+        offered = self.offered_to(request, row)
+        context.update(
+            {
+                "verbs": [verb for verb in self._permitted(request) if verb.name in offered],
+                "advice": self.advice(row),
+                "proposals": self._proposals(request, row),
+                "list_address": _list_address(self),
+            }
+        )
         return super().render_change_form(request, context, *args, **options)
 
     def offered(self, row: Any) -> Collection[str]:
         """The verbs that could change this row as it is: its page offers no other."""
         return [verb.name for verb in self.verbs]
+
+    def offered_to(self, request: HttpRequest, row: Any) -> Collection[str]:
+        """The same, for this person."""
+        return self.offered(row)
+
+    def details(self, row: Any) -> Sequence[tuple[str, Any]]:
+        """What the page that asks shows of a row beside its name."""
+        return ()
 
     def seen(self, verb: Verb, rows: Sequence[Any]) -> Mapping[str, Any]:
         """What the person sees and the act is about: the question's hidden fields, so that a second click is told."""
@@ -113,6 +169,12 @@ class OperatorAdmin(ReadOnlyAdmin):
     def advice(self, row: Any) -> Advice:
         """Why this row needs a person, if it does, and the verbs that help."""
         return Advice()
+
+    def _proposals(self, request: HttpRequest, row: Any) -> Sequence[Any]:
+        """What waits for a second person, for whoever may see proposals."""
+        if not any(verb.dangerous for verb in self.verbs) or not request.user.has_perm("outbox.view_proposal"):
+            return ()
+        return list(proposals.open_ones(row))
 
     def _permitted(self, request: HttpRequest) -> list[Verb]:
         return [verb for verb in self.verbs if request.user.has_perm(verb.permission)]
@@ -130,8 +192,11 @@ def _ask_and_perform(
         verb.form(request.POST) if CONFIRMED in request.POST else verb.form(initial=dict(model_admin.seen(verb, rows)))
     )
     if not form.is_valid():
-        return _question(verb, model_admin, request, {"form": form, "rows": rows})
-    _perform(verb, rows, request, form.answers()).tell(request, verb)
+        return _question(
+            verb, model_admin, request, {"form": form, "rows": rows, "details": _details(model_admin, rows)}
+        )
+    with once.from_form(form.cleaned_data["form_id"]):
+        _perform(verb, rows, request, form.answers()).tell(request, verb)
     if FROM_PAGE in request.POST:
         return HttpResponseRedirect(reverse(_route(model_admin, "change"), args=[rows[0].pk]))
     return None
@@ -161,8 +226,10 @@ def _question(
         **model_admin.admin_site.each_context(request),
         **asked,
         "title": verb.label,
+        "preview": verb.preview(asked["rows"], asked["form"]) if verb.preview else "",
         "verb": verb,
         "opts": model_admin.opts,
+        "media": model_admin.media,
         "list_address": _list_address(model_admin),
         "checkbox": ACTION_CHECKBOX_NAME,
         "from_page": FROM_PAGE in request.POST,
@@ -172,16 +239,27 @@ def _question(
 
 def _perform(verb: Verb, rows: Sequence[Any], request: HttpRequest, answers: Mapping[str, Any]) -> Report:
     report = Report()
+    rows_of = {
+        Result.CHANGED: report.changed,
+        Result.ALREADY_DONE: report.already_done,
+        Result.PROPOSED: report.proposed,
+        Result.ALREADY_PROPOSED: report.already_proposed,
+    }
     for row in rows:
         try:
-            changed = verb.perform(row.pk, who=request.user, **answers)
-        except verb.refusals as refusal:
+            rows_of[proposals.perform(verb, row, who=request.user, answers=answers)].append(str(row))
+        except AlreadyActed:
+            report.already_done.append(str(row))
+        except verb.every_refusal as refusal:
             report.refused.append(f"{verb.label}: {row}: {refusal}")
         except OperationalError as error:
             report.refused.append(f"{row}: the database could not do it now, try again ({error}).")
-        else:
-            (report.changed if changed else report.already_done).append(str(row))
     return report
+
+
+def _details(model_admin: OperatorAdmin, rows: Sequence[Any]) -> list[tuple[str, Any]]:
+    """Of one row only: of many, the list said enough."""
+    return list(model_admin.details(rows[0])) if len(rows) == 1 else []
 
 
 def _names(rows: Sequence[str]) -> str:

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from django.db.models import DateTimeField, F, Value
 from django.db.models.functions import Least, Now
 
+from .error_text import one_line
 from .models import Destination
-from .querysets import one_line
 
 FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(seconds=60)

@@ -13,7 +13,7 @@ from uuid import UUID
 import uuid_utils.compat as uuid_utils
 from django.db import connection
 
-from . import context, routing, wakeup
+from . import context, routing, tracing, wakeup
 from .exceptions import NotInTransaction, PayloadTooLarge
 from .json_rows import as_json, recordset
 from .registry import Event
@@ -152,10 +152,11 @@ def _command_row(command: Command, carried: dict[str, str]) -> Row:
 
 def _insert(rows: Sequence[Row]) -> None:
     if rows:
-        text = as_json(rows)
-        _check_sizes(rows, len(text))
-        with connection.cursor() as cursor:
-            cursor.execute(INSERT, [text])
+        with tracing.publishing(rows):
+            text = as_json(rows)
+            _check_sizes(rows, len(text))
+            with connection.cursor() as cursor:
+                cursor.execute(INSERT, [text])
         wakeup.after_commit({row["destination"] for row in rows})
 
 

@@ -17,12 +17,11 @@ from django.db import connection, models, transaction
 
 from . import low_water, telemetry
 from .envelope import Message
-
-LAST_ERROR_MAX_CHARACTERS = 1_000
+from .error_text import fingerprint_of, one_line
 
 MESSAGE_COLUMNS = (
     "key, message_id, destination, type, payload, headers, aggregate_type, aggregate_id, sequence,"
-    " correlation_id, attempts, epoch, created_at"
+    " correlation_id, attempts, epoch, created_at, scheduled_for"
 )
 
 # Index outbox_open gives candidates in insertion order; outbox_unfinished_by_aggregate answers "is it the head?".
@@ -99,7 +98,9 @@ RETURNING m.key
 
 BURY = f"""
 WITH mine AS MATERIALIZED ({HOLD})
-UPDATE outbox_outboxmessage m SET state = 'dead', claimed_at = NULL, last_error = %(error)s
+UPDATE outbox_outboxmessage m
+SET state = 'dead', claimed_at = NULL, last_error = %(error)s, error_fingerprint = %(fingerprint)s,
+    died_at = statement_timestamp()
 FROM mine WHERE m.key = mine.key
 RETURNING m.key, m.epoch
 """
@@ -231,7 +232,8 @@ class OutboxMessageQuerySet(models.QuerySet):
 
     def bury(self, messages: Sequence[Message], *, error: str) -> list[Message]:
         """Marks messages dead with their reason: never retried, never purged, never silent (I4)."""
-        return _still_mine(messages, _fetch(BURY, {**_claims(messages), "error": one_line(error)}))
+        reason = {"error": one_line(error), "fingerprint": fingerprint_of(error)}
+        return _still_mine(messages, _fetch(BURY, {**_claims(messages), **reason}))
 
     def park(self, destinations: Sequence[str], *, limit: int) -> int:
         """Moves up to `limit` rows behind a dead or backing-off head out of the due range; returns how many."""
@@ -270,12 +272,6 @@ class PutBack:
 def first_key_of(moment: datetime) -> UUID:
     """The smallest UUIDv7 of a moment (RFC 9562: 48 bits of milliseconds lead)."""
     return UUID(int=int(moment.timestamp() * 1000) << 80)
-
-
-def one_line(error: str) -> str:
-    """An error as it is stored: short, without line breaks and what Postgres refuses (NUL, half a surrogate pair)."""
-    storable = error.encode(errors="replace").decode().replace("\x00", " ")
-    return " ".join(storable.split())[:LAST_ERROR_MAX_CHARACTERS]
 
 
 def _claims(messages: Sequence[Message], *, states: Sequence[str] = ("open",)) -> dict[str, Any]:

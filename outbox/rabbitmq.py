@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import amqp
-from amqp.exceptions import AMQPError
+from amqp.exceptions import AMQPError, NotFound
 
 EXCHANGE = "orders.exchange"
 CONNECT_SECONDS = 3.0
@@ -95,3 +95,16 @@ def _patience(seconds: float) -> Any:
     """By the number of the socket's option, which not every system has."""
     option = getattr(socket, "TCP_USER_TIMEOUT", None)
     return {option: int(seconds * 1000)} if option else {}
+
+
+def depth(connection: amqp.Connection, queue: str) -> int | None:
+    """How many messages wait in a queue; None when there is no such queue. A passive declaration makes none."""
+    # A question that is answered with no ends its channel.
+    channel = connection.channel()
+    try:
+        answer: Any = channel.queue_declare(queue, passive=True)
+        return int(answer.message_count)
+    except NotFound:
+        return None
+    finally:
+        channel.close()

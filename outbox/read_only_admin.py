@@ -175,6 +175,11 @@ def list_link(page: str, text: object, **query: object) -> SafeString | str:
     return _anchor(f"{address}?{urlencode(query)}" if address and query else address, text)
 
 
+def timeline_link(order_id: object) -> SafeString | str:
+    """The story of an order, where orders are shown."""
+    return _anchor(_address("admin:orders_order_timeline", order_id), "timeline")
+
+
 def acts_link(target_type: str, target_id: object) -> SafeString | str:
     """What operators did to this row."""
     return list_link("outbox_operatoract", "operator acts", target_type=target_type, target_id=target_id)

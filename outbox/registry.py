@@ -4,6 +4,7 @@ An event is a fact in the past tense, a frozen keyword-only dataclass that lives
 in snake_case here and in camelCase on the wire; ids travel as strings and money as decimal strings.
 """
 
+from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any, ClassVar
 from uuid import UUID
@@ -21,7 +22,24 @@ class Event:
 
     def payload(self) -> dict[str, Any]:
         """The payload as it travels: JSON-able, camelCase."""
-        return {_camel(f.name): _wire(getattr(self, f.name)) for f in fields(self)}  # type: ignore[arg-type]  # every subclass is a dataclass
+        return {wire_name(f.name): _wire(getattr(self, f.name)) for f in fields(self)}  # type: ignore[arg-type]  # every subclass is a dataclass
+
+
+def event_class(event_type: str) -> type[Event] | None:
+    """The payload class of a wire name, or None where this process has none."""
+    return next((known for known in _descendants(Event) if known.__dict__.get("type") == event_type), None)
+
+
+def known_types() -> dict[str, type[Event]]:
+    """The event types of this code, by wire name."""
+    known: dict[str, type[Event]] = {}
+    waiting: list[type[Event]] = [Event]
+    while waiting:
+        event = waiting.pop()
+        waiting += event.__subclasses__()
+        if "type" in vars(event):
+            known[event.type] = event
+    return dict(sorted(known.items()))
 
 
 def schema_version(event_type: str) -> int:
@@ -29,7 +47,14 @@ def schema_version(event_type: str) -> int:
     return int(event_type.rpartition(".v")[2])
 
 
-def _camel(name: str) -> str:
+def _descendants(base: type[Event]) -> Iterator[type[Event]]:
+    for known in base.__subclasses__():
+        yield known
+        yield from _descendants(known)
+
+
+def wire_name(name: str) -> str:
+    """A field's name as it travels."""
     first, *rest = name.split("_")
     return first + "".join(word.capitalize() for word in rest)
 
@@ -40,5 +65,5 @@ def _wire(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_wire(item) for item in value]
     if isinstance(value, dict):
-        return {_camel(key): _wire(item) for key, item in value.items()}
+        return {wire_name(key): _wire(item) for key, item in value.items()}
     return value

@@ -17,7 +17,7 @@ import structlog
 from django.db import connection
 from django.utils.module_loading import import_string
 
-from . import backoff, bell, failure, heartbeat, pause, periodic, routing, telemetry
+from . import backoff, bell, context, failure, heartbeat, pause, periodic, routing, telemetry, tracing
 from .conf import conf
 from .envelope import Message
 from .exceptions import DestinationUnavailable, MessageRejected
@@ -96,6 +96,15 @@ def send_due(destination: Outside, transport: Transport) -> int:
     if heartbeat.stopping():
         failure.put_back(messages, after=timedelta(0), error="", gives_attempt_back=True)
         return 0
+    with (
+        tracing.batch(tracing.SEND, destination.name, messages, system=destination.system) as spans,
+        context.handling(messages, spans=spans),
+    ):
+        return _send(destination, transport, messages)
+
+
+def _send(destination: Outside, transport: Transport, messages: Sequence[Message]) -> int:
+    """Returns how many of them the destination has answered."""
     try:
         with telemetry.OUTBOX_SEND_SECONDS.labels(destination.name).time():
             answers = transport.send(messages)
@@ -140,6 +149,7 @@ def _pause(destination: Outside, messages: Sequence[Message], error: Exception) 
     reason = failure.describe(error)
     length = pause.pause_after_failure(destination.name, reason=reason)
     failure.put_back(messages, after=timedelta(0), error=reason, gives_attempt_back=True)
+    tracing.failed(messages, type(error).__name__, reason)
     log.warning("outbox.destination_paused", destination=destination.name, seconds=length.seconds, error=reason)
 
 
@@ -148,6 +158,7 @@ def _retry(destination: Outside, messages: Sequence[Message], error: Exception) 
     reason = failure.describe(error)
     log.warning("outbox.send_failed", destination=destination.name, messages=len(messages), exc_info=error)
     telemetry.OUTBOX_FAILED.labels(destination.name).inc(len(messages))
+    tracing.failed(messages, type(error).__name__, reason)
     last = conf().max_attempts
     alone = len(messages) == 1
     spent = [message for message in messages if alone and message.attempts >= last]

@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Protocol
 from uuid import UUID
@@ -25,11 +24,12 @@ from uuid import UUID
 import structlog
 from django.db import connection, transaction
 
-from . import bell, consumer, context, failure, heartbeat, inbox, pause, telemetry, wakeup
+from . import bell, consumer, context, failure, heartbeat, inbox, pause, telemetry, tracing, wakeup
 from .claim import claim
 from .conf import conf
 from .envelope import Message
 from .exceptions import CallOverstayed
+from .gate import Gate
 from .models import OutboxMessage
 from .routing import Inside, Run
 
@@ -46,21 +46,6 @@ OVERSTAYED_MAX = 8
 EX_SOFTWARE = 70
 
 log = structlog.get_logger(__name__)
-
-
-class Gate(Protocol):
-    """What a provider allows (providers.gate): call slots, a bounded pool, a breaker."""
-
-    @property
-    def total_deadline(self) -> timedelta: ...
-    def admit(self, wanted: int) -> int: ...
-    def release(self, count: int) -> None: ...
-    def submit(self, call: Callable[[], Any], *, ends_at: float) -> Future[Any]: ...
-    def give_up(self, future: Future[Any]) -> None: ...
-    def overstayed(self) -> int: ...
-    def paused_until(self) -> datetime | None: ...
-    def observe(self, results: Sequence[object]) -> None: ...
-    def was_made(self, result: object) -> bool: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +118,7 @@ class _RemoteRun:
         self.work = work
         self.turn = turn
         self.gate = work.gate()
+        self.spans = tracing.spans(tracing.PROCESS, destination.name)
         self.in_flight: dict[Future[Any], _InFlight] = {}
         self.claimed = 0
         self.gather_seconds = GATHER_MIN_SECONDS
@@ -145,6 +131,7 @@ class _RemoteRun:
                 self._take_answers()
         finally:
             self._give_up(list(self.in_flight))
+            self.spans.end_all()
         self._guarded(self._pause_while_provider_is_down)
         self._end_process_if_ill()
         return self.claimed
@@ -206,10 +193,16 @@ class _RemoteRun:
         self.claimed += len(messages)
         # From before the intent is on record: no call begins later than its deadline after that (I13).
         ends_at = time.monotonic() + self.gate.total_deadline.total_seconds()
-        calls = self._note(messages)
+        self.spans.begin(messages)
+        with context.handling(messages, spans=self.spans):
+            calls = self._note(messages)
         for message, call in calls:
-            future = self.gate.submit(call.perform, ends_at=ends_at)
+            # The call's thread gets a copy of this context: its lines and spans are of this message.
+            with context.handling([message], spans=self.spans):
+                future = self.gate.submit(call.perform, ends_at=ends_at)
             self.in_flight[future] = _InFlight(message=message, call=call, ends_at=ends_at)
+        called = {message.key for message, _ in calls}
+        self.spans.end([message for message in messages if message.key not in called])
         return bool(calls) and (len(messages) == slots or messages[0].attempts > 1)
 
     def _note(self, messages: Sequence[Message]) -> list[tuple[Message, Call]]:
@@ -248,10 +241,13 @@ class _RemoteRun:
 
     def _record(self, answered: Sequence[tuple[_InFlight, object]]) -> None:
         """Phase 3, for all answers at once; if that raises, for each alone, so that one costs only itself."""
-        try:
-            self._record_together(answered)
-        except Exception as error:
-            self._guarded(partial(self._record_failed, answered, error))
+        messages = [flight.message for flight, _ in answered]
+        with context.handling(messages, spans=self.spans):
+            try:
+                self._record_together(answered, messages)
+            except Exception as error:
+                self._guarded(partial(self._record_failed, answered, error))
+        self.spans.end(messages)
 
     def _record_failed(self, answered: Sequence[tuple[_InFlight, object]], error: Exception) -> None:
         if len(answered) == 1:
@@ -261,11 +257,10 @@ class _RemoteRun:
             for one in answered:
                 self._record([one])
 
-    def _record_together(self, answered: Sequence[tuple[_InFlight, object]]) -> None:
-        messages = [flight.message for flight, _ in answered]
+    def _record_together(self, answered: Sequence[tuple[_InFlight, object]], messages: Sequence[Message]) -> None:
         down = self.gate.paused_until() is not None
-        cause = messages[0].message_id if len(messages) == 1 else None
-        with transaction.atomic(), context.caused_by(cause):
+        tracing.answered((flight.message, result) for flight, result in answered)
+        with transaction.atomic():
             mine = OutboxMessage.objects.all().finish(messages)
             fresh = inbox.record(self.destination.name, [message.message_id for message in mine])
             self.work.record(

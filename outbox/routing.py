@@ -55,6 +55,11 @@ class Outside:
     patterns: tuple[str, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def system(self) -> str:
+        """What carries its messages, by the transport's module: "rabbitmq"."""
+        return self.backend.rpartition(".")[0].rpartition(".")[2]
+
     def takes(self, event_type: str) -> bool:
         return any(fnmatchcase(event_type, pattern) for pattern in self.patterns)
 

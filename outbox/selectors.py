@@ -1,7 +1,8 @@
 """Reads of the outbox for people and probes: what waits, what is stuck, how old."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -149,6 +150,40 @@ def find(message_id: UUID) -> list[OutboxMessage]:
     return list(with_readings(OutboxMessage.objects.filter(message_id=message_id)).order_by("key"))
 
 
+def about(aggregate_ids: Sequence[UUID], *, limit: int) -> list[OutboxMessage]:
+    """Messages about any of these, each with its reading, oldest first; payloads are not read.
+
+    Index one_message_per_aggregate_sequence_and_destination, whose first column is the aggregate.
+    """
+    rows = OutboxMessage.objects.filter(aggregate_id__in=aggregate_ids).defer("payload")
+    return list(with_readings(rows).order_by("id")[:limit])
+
+
+def acts_on(targets: Mapping[str, Sequence[str]], *, limit: int) -> list[OperatorAct]:
+    """What people did to these rows, by kind of row, oldest first. Index operator_act_by_target."""
+    found = Q(pk__in=[])
+    for target_type, ids in targets.items():
+        found |= Q(target_type=target_type, target_id__in=ids)
+    return list(OperatorAct.objects.filter(found).select_related("who", "approved_by").order_by("pk")[:limit])
+
+
+def clock() -> datetime:
+    """Now, by the database: what is due is due by its clock, whatever the host's says (F6)."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT statement_timestamp()")
+        moment: datetime = cursor.fetchone()[0]
+    return moment
+
+
+def pause_of(destination: str) -> tuple[datetime, str] | None:
+    """Until when nothing of this destination is claimed, and why; None when it is not paused.
+
+    As in STATUS: one that ended a moment ago, for a look at its breaker, still counts.
+    """
+    paused = Destination.objects.filter(name=destination, paused_until__gt=Now() - timedelta(seconds=2)).first()
+    return (paused.paused_until, paused.pause_reason) if paused and paused.paused_until else None
+
+
 def destinations() -> list[str]:
     """The destinations of this code, and those that some code has rung before."""
     inside = {destination.name for destination in routing.all_inside()}
@@ -159,6 +194,12 @@ def destinations() -> list[str]:
 def acted(verb: str, target_type: str, target_id: object) -> bool:
     """Whether a person did this to that before: only then a second click is "already done"."""
     return OperatorAct.objects.filter(verb=verb, target_type=target_type, target_id=str(target_id)).exists()
+
+
+def act_detail(verb: str, target_type: str, target_id: object) -> dict[str, Any]:
+    """What the last act of this verb on this says beside its reason, if there is one. Index operator_act_by_target."""
+    acts = OperatorAct.objects.filter(verb=verb, target_type=target_type, target_id=str(target_id))
+    return acts.order_by("-pk").values_list("detail", flat=True).first() or {}
 
 
 def inbox_consumers() -> list[str]:

@@ -9,6 +9,8 @@ from django.db import connection
 from prometheus_client import Counter, Histogram, Metric
 from prometheus_client.core import GaugeMetricFamily
 
+from . import broker_depth
+
 OUTBOX_PUBLISHED = Counter("outbox_published_total", "Messages done inside or confirmed outside.", ["destination"])
 OUTBOX_FAILED = Counter("outbox_failed_total", "Attempts that failed.", ["destination"])
 OUTBOX_RETRIES = Counter("outbox_retries_total", "Messages put back to be tried again.", ["destination"])
@@ -22,22 +24,24 @@ STALE_CLAIMS = Counter(
     "outbox_stale_claims_total", "Claims that had been taken over when they finished.", ["destination"]
 )
 
-# Indexes outbox_open and outbox_dead; IN would read every message there ever was.
+# Indexes outbox_open and outbox_dead; IN would read every message there ever was. One that is scheduled ages from its
+# time on.
 BACKLOG = """
 SELECT destination,
-       count(*) FILTER (WHERE state = 'open' AND due_at <= statement_timestamp()),
-       count(*) FILTER (WHERE state = 'dead'),
-       coalesce(extract(epoch FROM statement_timestamp() - min(created_at) FILTER (WHERE state = 'open')), 0),
+       count(*) FILTER (WHERE state = 'open' AND due_at <= statement_timestamp()) AS due,
+       count(*) FILTER (WHERE state = 'dead') AS dead,
+       greatest(extract(epoch FROM statement_timestamp()
+                - min(greatest(created_at, scheduled_for)) FILTER (WHERE state = 'open')), 0) AS oldest_seconds,
        coalesce(extract(epoch FROM statement_timestamp()
-                - min(due_at) FILTER (WHERE state = 'open' AND due_at <= statement_timestamp())), 0),
-       count(*) FILTER (WHERE state = 'open')
+                - min(due_at) FILTER (WHERE state = 'open' AND due_at <= statement_timestamp())), 0) AS lag_seconds,
+       count(*) FILTER (WHERE state = 'open') AS open
 FROM outbox_outboxmessage WHERE state = 'open' OR state = 'dead' GROUP BY destination
 """
 HEARTBEATS = "SELECT kind, extract(epoch FROM statement_timestamp() - max(seen_at)) FROM outbox_heartbeat GROUP BY kind"
 
 
 def collect() -> Iterable[Metric]:
-    """Backlog and heartbeats, read at scrape time."""
+    """Backlog, heartbeats and RabbitMQ's dead letters, read at scrape time."""
     pending = GaugeMetricFamily("outbox_pending", "Open messages.", labels=["destination"])
     dead = GaugeMetricFamily("outbox_dead", "Dead messages: somebody must look.", labels=["destination"])
     oldest = GaugeMetricFamily("outbox_oldest_age_seconds", "Age of the oldest open message.", labels=["destination"])
@@ -53,4 +57,11 @@ def collect() -> Iterable[Metric]:
         cursor.execute(HEARTBEATS)
         for kind, age in cursor.fetchall():
             beats.add_metric([kind], float(age))
-    return [pending, dead, oldest, lag, beats]
+    return [pending, dead, oldest, lag, beats, _dead_letters()]
+
+
+def _dead_letters() -> Metric:
+    depth = GaugeMetricFamily("broker_dlq_depth", "Messages in a dead-letter queue of RabbitMQ.", labels=["queue"])
+    for queue, messages in broker_depth.dead_letters().items():
+        depth.add_metric([queue], messages)
+    return depth

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from outbox.money import to_decimal_string
-from payments.models import Payment
+from payments.models import Payment, Refund
 
 
 def for_orders(order_ids: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:
@@ -23,6 +23,12 @@ def id_of_key(provider_key: str) -> tuple[UUID, UUID] | None:
 def provider_keys(payment_ids: Sequence[UUID]) -> dict[UUID, str]:
     """The provider keys of these payments, by order id. The primary key."""
     return dict(Payment.objects.filter(pk__in=payment_ids).values_list("order_id", "provider_key"))
+
+
+def history_of(order_id: UUID) -> tuple[list[Payment], list[Refund]]:
+    """Every payment and refund of an order, oldest first. Indexes payment_by_order, refund_by_order."""
+    payments = Payment.objects.filter(order_id=order_id).order_by("pk")
+    return list(payments), list(Refund.objects.filter(order_id=order_id).order_by("pk"))
 
 
 def _shown(row: Payment) -> dict[str, Any]:

@@ -98,6 +98,19 @@ def close(provider: str, *, reason: str) -> None:
     _change(CLOSE, {"provider": provider, "reason": reason[:255]})
 
 
+def let_try(provider: str, *, reason: str) -> bool:
+    """The next call may be the trial, whatever wait is left; False when it is not open, or no wait is left."""
+    return _change(LET_TRY, {"provider": provider, "reason": reason[:255]}) is not None
+
+
+def is_at(provider: str, *, epoch: int) -> bool:
+    """Whether nothing changed its state since this epoch was read; nothing will until the transaction ends."""
+    _ensure_row(provider)
+    with connection.cursor() as cursor:
+        cursor.execute(LOCK, {"provider": provider})
+        return bool(cursor.fetchone()[0] == epoch)
+
+
 def _wait(limits: ProviderSettings, *, at_least_seconds: float = 0.0) -> dict[str, str | int | float]:
     """Parameters of the wait, doubled per trip inside the statement. Jitter: workers of many shops, one provider."""
     return {
@@ -184,3 +197,9 @@ CLOSE = """
         reason = %(reason)s, updated_at = clock_timestamp()
     WHERE provider = %(provider)s RETURNING epoch
 """
+LET_TRY = """
+    UPDATE providers_breaker
+    SET retry_at = clock_timestamp(), epoch = epoch + 1, reason = %(reason)s, updated_at = clock_timestamp()
+    WHERE provider = %(provider)s AND state = 'open' AND retry_at > clock_timestamp() RETURNING epoch
+"""
+LOCK = "SELECT epoch FROM providers_breaker WHERE provider = %(provider)s FOR UPDATE"

@@ -13,7 +13,8 @@ from providers.conf import KNOWN_KEYS, ProviderSettings, for_provider
 CLAIM_MARGIN_SECONDS = 5
 
 
-@register("providers")
+# Under the project's tag too: what web processes and workers ask before they start.
+@register("providers", "orders_project")
 def check_providers(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     return [message for provider in settings.PROVIDERS for message in _check(provider)]
 

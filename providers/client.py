@@ -11,12 +11,13 @@ import time
 from collections.abc import Mapping
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
 from requests.adapters import BaseAdapter, HTTPAdapter
 
-from providers import answers, deadline
+from providers import answers, deadline, tracing
 from providers.conf import for_provider
 from providers.errors import InFlight, OutcomeUnknown, ProviderError, Refused, Unavailable
 
@@ -35,6 +36,7 @@ class ProviderClient:
         self.provider = provider
         self.limits = for_provider(provider)
         self.base_url = base_url.rstrip("/")
+        self._address = urlsplit(self.base_url).hostname or ""
         self._session = _session(self.limits.call_slots)
         self._headers = {
             "Authorization": f"Bearer {api_key}",
@@ -54,11 +56,16 @@ class ProviderClient:
     ) -> dict[str, Any]:
         """One call, one parsed object; raises Refused, Unavailable or OutcomeUnknown, and a GET never Refused."""
         extra = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
-        request = requests.Request(
-            method, self.base_url + path, json=json, params=params, headers=self._headers | extra
-        )
-        response, body = self._exchange(*self._prepare(request))
-        return read_answer(method, response, body)
+        with tracing.calling(self.provider, f"{method} {self.provider}", self._told(method, path)) as call:
+            headers = self._headers | extra | call.headers()
+            request = requests.Request(method, self.base_url + path, json=json, params=params, headers=headers)
+            response, body = self._exchange(*self._prepare(request))
+            call.answered(response.status_code)
+            return read_answer(method, response, body)
+
+    def _told(self, method: str, path: str) -> dict[str, str]:
+        """What the call's span tells of it."""
+        return {"http.request.method": method, "server.address": self._address, "url.path": path}
 
     def _prepare(self, request: requests.Request) -> tuple[requests.PreparedRequest, BaseAdapter]:
         """The request as it will be sent, and what sends it; nothing has left this machine yet."""

@@ -33,6 +33,7 @@ class Breaker(models.Model):
 
     class Meta:
         ordering = ["provider"]
+        permissions = [("operate_breaker", "Can open, close and try a breaker by hand")]
         constraints = [
             models.CheckConstraint(
                 name="breaker_state_is_known", condition=Q(state__in=[state.value for state in BreakerState])

@@ -1,6 +1,6 @@
 """Metrics: `breaker_state{provider}`, 0 closed, 1 half open, 2 open; read from the rows at scrape time, one query.
 
-And `provider_call_slots{provider}`, which each calling process adapts by itself: what the last one to speak said.
+And `provider_call_slots{provider}`, which each calling process adapts by itself: what the last living one said.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ CALL_SLOTS = Gauge(
     "provider_call_slots",
     "Calls to a provider that one process may have under way now.",
     ["provider"],
-    multiprocess_mode="mostrecent",
+    multiprocess_mode="livemostrecent",
 )
 VALUES = {BreakerState.CLOSED.value: 0, BreakerState.HALF_OPEN.value: 1, BreakerState.OPEN.value: 2}
 

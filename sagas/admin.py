@@ -8,23 +8,38 @@ from uuid import UUID
 from django import forms
 from django.contrib import admin
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
+from outbox import selectors as outbox
 from outbox.operator_admin import Advice, OperatorAdmin, ReasonForm, Verb
-from outbox.read_only_admin import acts_link, brief, joined, list_link, page_link, pretty_json, short
+from outbox.read_only_admin import acts_link, brief, joined, list_link, page_link, pretty_json, short, timeline_link
 
 from . import selectors, verbs
 from .exceptions import SagaError
+from .graph import graph_of
 from .models import Saga
+from .outlook import outlook
 
 PERMISSION = "sagas.operate_saga"
+# What a person answers for with their word alone, since no provider is asked: two persons' while that rule is on.
+DANGEROUS = ("skip", "resolve")
+OVERRULE = "sagas.overrule_saga"
+# The colour of where a saga stands.
+STANDINGS = {
+    Saga.Status.RUNNING: "running",
+    Saga.Status.NEEDS_ATTENTION: "failed",
+    Saga.Status.COMPLETED: "done",
+    Saga.Status.COMPENSATED: "undone",
+}
 
 
 class ResolveForm(ReasonForm):
     """What became of a step whose outcome nobody could find out. Say it only when you have seen it at the provider."""
 
+    # The step that the person looked up: the answer is about no other, should the saga move on meanwhile.
+    step = forms.CharField(required=False, widget=forms.HiddenInput)
     became = forms.ChoiceField(
         label="What happened",
         choices=[("happened", "It happened: go on with it"), ("nothing", "Nothing happened")],
@@ -44,19 +59,29 @@ class ResolveForm(ReasonForm):
         return answers
 
     def answers(self) -> dict[str, Any]:
-        return {"reason": self.cleaned_data["reason"], "happened": self.cleaned_data["reference"] or None}
+        answers = super().answers()
+        return {
+            "reason": answers["reason"], "step": answers["step"] or None, "happened": answers["reference"] or None,
+        }  # fmt: skip
 
 
 def _verb(name: str, label: str, explanation: str, **options: Any) -> Verb:
     return Verb(
         name=name,
         label=label,
-        permission=PERMISSION,
+        permission=OVERRULE if name in DANGEROUS else PERMISSION,
         explanation=explanation,
         perform=partial(verbs.perform, name),
         refusals=(SagaError,),
+        dangerous=name in DANGEROUS,
+        state_of=_state_of,
         **options,
     )
+
+
+def _state_of(saga: Saga) -> str:
+    """A saga that has moved waits for another message, or for a person."""
+    return f"{saga.status} {saga.direction} at {saga.current_step}, waits for {saga.waiting_for or 'a person'}"
 
 
 class SkipForm(ReasonForm):
@@ -84,6 +109,7 @@ class SagaAdmin(OperatorAdmin):
     list_filter = (StuckFilter, "status", "direction")
     search_fields = ("id", "subject_id")
     search_help_text = "Ids of sagas or of their subjects (orders), in full."
+    change_form_template = "sagas/change_form.html"
     fieldsets = (
         (None, {"fields": ("name", "version", "status", "direction", "current_step", "reason", "last_error")}),
         ("Steps", {"fields": ("steps",), "classes": ("wide",)}),
@@ -92,16 +118,30 @@ class SagaAdmin(OperatorAdmin):
         ("Data", {"fields": ("masked_data", "data_version", "id")}),
     )
     verbs = (
-        _verb("retry", "Retry", "Tries the current step again now, with all its attempts."),
-        _verb("resume", "Resume", "Goes on where it stopped, with a new deadline and the attempts left."),
+        _verb(
+            "retry",
+            "Retry",
+            "Tries the current step again now, with all its attempts; in a compensation, everything that failed. For"
+            " when the cause is mended, or the provider would now agree.",
+        ),
+        _verb(
+            "resume",
+            "Resume",
+            "Goes on where it stopped, with a new deadline and the attempts left. For when what was down is back.",
+        ),
         _verb(
             "skip",
             "Skip the step",
-            "Goes on as if the current step, or its compensation, needed no doing.",
+            "Goes on as if the current step, or its compensation, needed no doing. Whoever skips a compensation answers"
+            " for its effect.",
             form=SkipForm,
             one_at_a_time=True,
         ),
-        _verb("compensate", "Compensate", "Turns back: undoes what was done. There is no way forward after."),
+        _verb(
+            "compensate",
+            "Compensate",
+            "Turns back: undoes what was done. There is no way forward after. For an order that must not go on.",
+        ),
         _verb("cancel", "Cancel", "Cancels as the customer would: it turns back before its next step."),
         _verb(
             "resolve",
@@ -112,6 +152,23 @@ class SagaAdmin(OperatorAdmin):
         ),
     )
 
+    class Media:
+        css = {"all": ("outbox/read_only_admin.css", "outbox/tones.css", "sagas/saga.css")}
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **options: Any) -> HttpResponse:
+        saga = context["original"]
+        guidance = verbs.guide(saga)
+        context.update(
+            {
+                "graph": graph_of(selectors.steps_of(saga), backward=saga.goes_backward),
+                "standing": _standing(saga),
+                "tone": STANDINGS[Saga.Status(saga.status)],
+                "wrong": "" if guidance.sentence else saga.last_error,
+                "next": outlook(saga, now=outbox.clock()),
+            }
+        )
+        return super().render_change_form(request, context, *args, **options)
+
     def search(self, words: Sequence[str]) -> Q:
         return selectors.by_any_id([identity for word in words if (identity := _uuid(word))])
 
@@ -119,7 +176,7 @@ class SagaAdmin(OperatorAdmin):
         return verbs.guide(row).offered
 
     def seen(self, verb: Verb, rows: Sequence[Saga]) -> Mapping[str, Any]:
-        return {"step": rows[0].current_step} if verb.form is SkipForm else {}
+        return {"step": rows[0].current_step} if verb.form in {SkipForm, ResolveForm} else {}
 
     def advice(self, row: Saga) -> Advice:
         guidance = verbs.guide(row)
@@ -153,6 +210,7 @@ class SagaAdmin(OperatorAdmin):
     @admin.display(description="related")
     def related(self, saga: Saga) -> SafeString:
         return joined(
+            timeline_link(saga.subject_id),
             list_link("outbox_outboxmessage", "messages", q=f"{saga.pk} {saga.subject_id}"),
             list_link("payments_payment", "payments", q=saga.subject_id),
             list_link("payments_refund", "refunds", q=saga.subject_id),
@@ -162,9 +220,19 @@ class SagaAdmin(OperatorAdmin):
             acts_link("saga", saga.pk),
         )
 
-    @admin.display(description="data")
+    @admin.display(description="inputs of every step")
     def masked_data(self, saga: Saga) -> SafeString:
         return pretty_json(saga.data)
+
+
+def _standing(saga: Saga) -> str:
+    """Where it stands, in one line."""
+    reason = f" ({saga.reason.replace('_', ' ')})" if saga.reason else ""
+    status = saga.status.replace("_", " ").capitalize()
+    if not saga.is_live:
+        return f"{status}{reason}"
+    way = "compensating" if saga.goes_backward else "on its way forward"
+    return f"{status}: {way}{reason}, at {saga.current_step}"
 
 
 def _uuid(word: str) -> UUID | None:

@@ -3,7 +3,7 @@
 from outbox import consumer, remote, routing
 from outbox.routing import Inside
 
-from . import recovery
+from . import recovery, telemetry
 from .definition import STEP_DUE, Definition, remember
 from .runner import LocalWork, RemoteStepWork, works_of
 
@@ -13,6 +13,7 @@ LOCAL_QUEUE = "steps"
 def register(definition: Definition) -> Definition:
     """Makes a definition known, and its steps and compensations destinations."""
     remember(definition)
+    telemetry.expect(definition)
     for step in definition.steps:
         for work in works_of(definition, step):
             routing.register(_destination(work))

@@ -111,13 +111,15 @@ class Step:
 class Definition:
     """A process by name and version. An instance keeps the version, and so the steps, that it began with.
 
-    `on_compensated` runs in the transaction that ends a compensated saga. `upcasters` migrate an instance's data on
-    read: the function under n turns data of version n into n + 1, up to `data_version`.
+    `on_compensated` runs in the transaction that ends a compensated saga, `on_purged` in the one that removes sagas: it
+    gets a line about each, by subject id. `upcasters` migrate an instance's data on read: the function under n turns
+    data of version n into n + 1, up to `data_version`.
     """
 
     name: str
     steps: Sequence[Step]
     on_compensated: Callable[[Sequence[Ended]], None]
+    on_purged: Callable[[Mapping[UUID, str]], None] | None = None
     version: int = 1
     data_version: int = 1
     upcasters: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = field(default_factory=dict)

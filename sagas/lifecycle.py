@@ -20,7 +20,7 @@ from outbox import operations as outbox
 from outbox.json_rows import as_json, recordset
 from outbox.publisher import Command, publish_commands
 
-from . import journal
+from . import journal, summary
 from .conf import conf
 from .decisions import Case
 from .definition import STEP_DUE, Definition, latest
@@ -98,16 +98,25 @@ def note_cancel(case: Case, *, reason: str = "") -> None:
 
 
 def purge(
-    *, older_than: timedelta | None = None, batch_size: int = outbox.PURGE_BATCH_SIZE, dry_run: bool = False
+    *,
+    older_than: timedelta | None = None,
+    batch_size: int = outbox.PURGE_BATCH_SIZE,
+    dry_run: bool = False,
+    told: outbox.Told = outbox.nobody_asks,
 ) -> int:
-    """Deletes sagas that ended longer ago than that, with their steps; returns how many (I14)."""
-    age = older_than or timedelta(days=conf().retention_days)
+    """Deletes sagas that ended longer ago than that, with their steps; returns how many (I14).
+
+    Each leaves a line with its owner.
+    """
+    age = timedelta(days=conf().retention_days) if older_than is None else older_than
     ended = Saga.objects.filter(status__in=ENDED, ended_at__lt=Now() - age)
     if dry_run:
         return ended.count()
     total, after = 0, None
     while page := _oldest(after, age, batch_size):
-        total += _purge_batch(ended.filter(pk__in=[pk for pk, _ in page]).order_by("pk"))
+        purged = _purge_batch(ended.filter(pk__in=[pk for pk, _ in page]).order_by("pk"))
+        total += purged
+        told(purged)
         after, is_young = page[-1]
         if is_young:
             break
@@ -127,7 +136,9 @@ def _oldest(after: UUID | None, age: timedelta, limit: int) -> list[tuple[UUID, 
 @transaction.atomic
 def _purge_batch(ended: QuerySet[Saga]) -> int:
     # Locked while the predicate holds: a late success that revives one comes before the lock, or finds no saga.
-    batch = list(ended.select_for_update(skip_locked=True).values_list("pk", flat=True))
+    sagas = list(ended.select_for_update(skip_locked=True).defer("data"))
+    batch = [saga.pk for saga in sagas]
+    summary.tell_owners(sagas)
     SagaStep.objects.filter(saga_id__in=batch).delete()
     Saga.objects.filter(pk__in=batch).delete()
     return len(batch)

@@ -49,7 +49,10 @@ class Saga(models.Model):
     ended_at = models.DateTimeField(null=True)
 
     class Meta:
-        permissions = [("operate_saga", "Can retry, resume, skip, compensate, cancel and resolve sagas")]
+        permissions = [
+            ("operate_saga", "Can retry, resume, compensate and cancel sagas"),
+            ("overrule_saga", "Can skip steps of sagas, and resolve those whose outcome is unknown"),
+        ]
         indexes = [
             models.Index(fields=["id"], name="saga_running", condition=Q(status="running")),
             models.Index(fields=["id"], name="saga_needs_attention", condition=Q(status="needs_attention")),

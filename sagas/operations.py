@@ -11,8 +11,9 @@ from uuid import UUID
 
 from django.db import IntegrityError, transaction
 
+from outbox import acts
 from outbox import operations as outbox
-from outbox.operations import Person
+from outbox.acts import Person
 from providers import gate as providers
 
 from . import decisions, journal, lifecycle
@@ -125,13 +126,16 @@ def cancel(saga_id: UUID, *, who: Person, reason: str) -> bool:
     return _by_person("cancel", saga_id, verb, who=who, reason=reason)
 
 
-def resolve(saga_id: UUID, *, happened: str | None, who: Person, reason: str) -> bool:
+def resolve(saga_id: UUID, *, happened: str | None, who: Person, reason: str, step: str | None = None) -> bool:
     """Says what became of a remote step whose outcome nobody could find out.
 
-    `happened` is the provider's reference of what happened; None says that nothing happened.
+    `happened` is the provider's reference of what happened; None says that nothing happened. `step` is the one that the
+    person looked up: when the saga is at another by now, that one's outcome is not what they know, and nothing is done.
     """
 
     def verb(case: Case) -> bool:
+        if step not in {None, case.step.name}:
+            return False
         action = case.step.does(undo=case.undo)
         if not isinstance(action, RemoteAction) or not case.is_unresolved:
             raise VerbRefused(f"{case.step.name} has no unknown outcome to resolve.")
@@ -172,7 +176,7 @@ def _by_person(name: str, saga_id: UUID, verb: Callable[[Case], bool], *, who: P
     if changed:
         journal.save([case])
         detail = {"step": case.step.name, "was": before, "subject": str(case.saga.subject_id)}
-        outbox.act(who=who, verb=name, target=("saga", str(saga_id)), reason=reason, **detail)
+        acts.act(who=who, verb=name, target=("saga", str(saga_id)), reason=reason, **detail)
     return changed
 
 

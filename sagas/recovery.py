@@ -15,9 +15,11 @@ from django.db.models.functions import Now
 
 from outbox import operations as outbox
 from outbox import selectors as messages_of
+from outbox.context import about
 from outbox.envelope import Message
 
 from . import decisions, journal, telemetry
+from .decisions import Case
 from .models import Saga
 
 SWEEP_BATCH_SIZE = 500
@@ -34,7 +36,8 @@ def message_died(messages: Sequence[Message]) -> None:
         case.saga.last_error = f"{case.row.name}: its message is dead after {message.attempts} attempts"
         decisions.attend(case)
         journal.save([case])
-        log.error("saga.needs_attention", saga_id=str(case.saga.pk), reason=case.saga.last_error)
+        with about(message):
+            log.error("saga.needs_attention", reason=case.saga.last_error)
 
 
 def sweep() -> int:
@@ -84,7 +87,7 @@ def _mend(saga_id: UUID) -> bool:
     case.next_command = (case.saga.current_step, case.undo)
     journal.save([case])
     telemetry.RECOVERED.inc()
-    log.error("saga.without_open_message", saga_id=str(saga_id), step=case.saga.current_step)
+    log.error("saga.without_open_message", **_ids(case), step=case.saga.current_step)
     return True
 
 
@@ -101,5 +104,11 @@ def _attend_overdue(saga_id: UUID) -> bool:
     case.saga.last_error = f"{case.saga.current_step}: not finished by the saga's deadline"
     decisions.attend(case)
     journal.save([case])
-    log.error("saga.needs_attention", saga_id=str(saga_id), reason=case.saga.last_error)
+    log.error("saga.needs_attention", **_ids(case), reason=case.saga.last_error)
     return True
+
+
+def _ids(case: Case) -> dict[str, str]:
+    """As a line about a message of this saga names them: its subject is what its messages correlate by."""
+    subject_id = str(case.saga.subject_id)
+    return {"saga_id": str(case.saga.pk), "order_id": subject_id, "correlation_id": subject_id}

@@ -21,7 +21,7 @@ from providers import deadline
 from providers import gate as providers
 from providers.errors import Refused
 
-from . import decisions, journal, late, telemetry
+from . import decisions, journal, late, telemetry, tracing
 from .decisions import CANCELLED, Case
 from .definition import Definition, LocalAction, RemoteAction, Step
 from .outcomes import Absent, Done, Outcome, Unknown
@@ -40,13 +40,16 @@ class StepWork:
         return self.definition.destination(self.step.name, undo=self.undo)
 
     def load(self, messages: Sequence[Message]) -> list[Case]:
-        return journal.load(messages, step=self.step.name, undo=self.undo)
+        cases = journal.load(messages, step=self.step.name, undo=self.undo)
+        tracing.describe(cases)
+        return cases
 
     def decide(self, outcomes: Sequence[tuple[Case, Outcome]], *, provider_down: Collection[UUID] = ()) -> None:
         """Applies an outcome to each case; `provider_down` are the sagas whose provider as a whole is in trouble."""
         journal.recall([case for case, outcome in outcomes if not isinstance(outcome, Done | Unknown)])
         for case, outcome in outcomes:
             decisions.decide(case, outcome, provider_down=case.saga.pk in provider_down)
+        tracing.tell(outcomes)
 
     def save(self, cases: Sequence[Case]) -> None:
         """Writes decisions; messages of sagas that try again go back to where they were."""

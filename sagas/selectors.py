@@ -10,11 +10,18 @@ from django.db.models import Count, Q, QuerySet
 
 from outbox import selectors as outbox
 from outbox.masking import masked
+from outbox.spoken import spoken
 
 from . import definition
+from .definition import Step
 from .exceptions import UnknownDefinition
 from .models import Saga, SagaStep
 
+# How each status of a step, or of its compensation, is coloured.
+TONES = {
+    "done": "done", "running": "running", "retrying": "waiting", "unknown": "waiting", "refused": "failed",
+    "given_up": "failed", "failed": "failed",
+}  # fmt: skip
 # A step that the saga has not come to yet has no row.
 NOT_YET = "not yet"
 
@@ -62,6 +69,22 @@ class Run:
     output: dict[str, Any] | None = None
     error: str = ""
 
+    @property
+    def took(self) -> str:
+        """From its beginning to its end, for people; "" while it has none of the two, or was done at once."""
+        if not (self.started_at and self.finished_at) or self.started_at == self.finished_at:
+            return ""
+        return spoken(self.finished_at - self.started_at)
+
+    @property
+    def said(self) -> str:
+        return self.status.replace("_", " ")
+
+    @property
+    def tone(self) -> str:
+        """The colour of its status in every drawing (outbox/tones.css)."""
+        return TONES.get(self.status, "plain")
+
 
 @dataclass(frozen=True, kw_only=True)
 class StepReading:
@@ -72,6 +95,10 @@ class StepReading:
     is_pivot: bool
     action: Run
     undo: Run | None
+    # What the definition allows; None where this code does not know it.
+    max_attempts: int | None = None
+    provider: str | None = None
+    is_undoable: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,19 +118,15 @@ def steps_of(saga: Saga) -> list[StepReading]:
     """A saga's steps in their order, those to come included where this code knows the definition."""
     rows = {row.name: row for row in saga.steps.all()}
     try:
-        steps = [(step.name, step.pivot, step.compensation is not None) for step in _definition(saga).steps]
+        return [_known_step(saga, step, rows.get(step.name)) for step in _definition(saga).steps]
     except UnknownDefinition:
-        steps = [(name, False, True) for name in rows]
-    return [
-        StepReading(
-            name=name,
-            is_current=saga.is_live and saga.current_step == name,
-            is_pivot=pivot,
-            action=_action(rows.get(name)),
-            undo=_undo(rows.get(name)) if undoable else None,
-        )
-        for name, pivot, undoable in steps
-    ]
+        return [_unknown_step(saga, row) for row in rows.values()]
+
+
+def story(name: str, subject_id: UUID) -> tuple[Saga, list[StepReading]] | None:
+    """A subject's saga and its steps; None before it began, and after its purge. Two queries, both by index."""
+    saga = Saga.objects.filter(name=name, subject_id=subject_id).defer("data").prefetch_related("steps").first()
+    return (saga, steps_of(saga)) if saga else None
 
 
 def waits_for(saga: Saga) -> Waiting | None:
@@ -124,6 +147,28 @@ def waits_for(saga: Saga) -> Waiting | None:
 def by_any_id(ids: Sequence[UUID]) -> Q:
     """Sagas by their own ids or by their subjects' (index one_saga_per_name_and_subject, hence the names)."""
     return Q(pk__in=ids) | Q(name__in=definition.names(), subject_id__in=ids)
+
+
+def _known_step(saga: Saga, step: Step, row: SagaStep | None) -> StepReading:
+    return StepReading(
+        name=step.name,
+        is_current=saga.is_live and saga.current_step == step.name,
+        is_pivot=step.pivot,
+        action=_action(row),
+        undo=_undo(row) if step.compensation else None,
+        max_attempts=step.retry.attempts,
+        provider=step.provider,
+        is_undoable=step.compensation is not None,
+    )
+
+
+def _unknown_step(saga: Saga, row: SagaStep) -> StepReading:
+    """By its row alone: a version that this code does not know."""
+    is_current = saga.is_live and saga.current_step == row.name
+    undo = _undo(row)
+    return StepReading(
+        name=row.name, is_current=is_current, is_pivot=False, action=_action(row), undo=undo, is_undoable=bool(undo)
+    )
 
 
 def _definition(saga: Saga) -> definition.Definition:

@@ -11,6 +11,7 @@ from prometheus_client.core import GaugeMetricFamily
 
 if TYPE_CHECKING:
     from .decisions import Case
+    from .definition import Definition
 
 LATENCY_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 
@@ -28,6 +29,11 @@ UNKNOWN_RESOLVED = Counter(
     "Unknown outcomes that were cleared up, by what the provider's answer proved.",
     ["step", "became"],
 )
+COMPENSATED = Counter(
+    "saga_compensated_total", "Sagas that ended compensated, by what had turned them.", ["saga", "cause"]
+)
+# What turned a saga: a participant said no; a step's attempts were spent; its customer; a person on call.
+REFUSED, SPENT, CANCELLED, OPERATOR = CAUSES = ("refused", "spent", "cancelled", "operator")
 RECOVERED = Counter("saga_recovered_total", "Live sagas found without an open message: never, if all is well.")
 
 # Indexes saga_running and saga_needs_attention; IN would read every saga there ever was.
@@ -35,6 +41,15 @@ COUNTS = """
 SELECT name, status, count(*) FROM sagas_saga WHERE status = 'running' OR status = 'needs_attention'
 GROUP BY name, status
 """
+
+
+def expect(definition: Definition) -> None:
+    """Begins at 0 what alerts watch the first move of: a series that appears with its first count has not risen."""
+    for cause in CAUSES:
+        COMPENSATED.labels(definition.name, cause)
+    for step in definition.steps:
+        if step.compensation is not None:
+            COMPENSATION_FAILED.labels(step.name)
 
 
 def observe(cases: Sequence[Case]) -> None:
@@ -51,6 +66,14 @@ def observe(cases: Sequence[Case]) -> None:
             COMPENSATION_FAILED.labels(step).inc()
         if case.ended:
             SAGA_DURATION.labels(saga.name, saga.status).observe((case.now - saga.started_at).total_seconds())
+            if saga.status == "compensated":
+                COMPENSATED.labels(saga.name, _cause(case)).inc()
+
+
+def _cause(case: Case) -> str:
+    if case.saga.reason in (CANCELLED, OPERATOR):
+        return str(case.saga.reason)
+    return REFUSED if any(row.status == "refused" for row in case.all_steps.values()) else SPENT
 
 
 def collect() -> Iterable[Metric]:

@@ -12,7 +12,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from outbox import selectors as outbox
-from outbox.operations import Person
+from outbox.acts import Person
 
 from . import definition, operations, selectors
 from .decisions import Case

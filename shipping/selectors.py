@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from shipping.models import Shipment
+from shipping.models import Cancellation, Shipment
 
 
 def for_orders(order_ids: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:
@@ -17,3 +17,9 @@ def for_orders(order_ids: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:
 def provider_keys(shipment_ids: Sequence[UUID]) -> dict[UUID, str]:
     """The provider keys of these shipments, by order id. The primary key."""
     return dict(Shipment.objects.filter(pk__in=shipment_ids).values_list("order_id", "provider_key"))
+
+
+def history_of(order_id: UUID) -> tuple[list[Shipment], list[Cancellation]]:
+    """Every shipment and cancellation of an order, oldest first. Indexes shipment_by_order, cancellation_by_order."""
+    shipments = Shipment.objects.filter(order_id=order_id).order_by("pk")
+    return list(shipments), list(Cancellation.objects.filter(order_id=order_id).order_by("pk"))

@@ -12,7 +12,7 @@ APPS = (
     *("orders", "sagas", "inventory", "payments", "shipping", "notifications"),
     *("outbox", "idempotency", "providers", "audit"),
 )
-DEPLOYED = ("orders_project", *APPS)
+DEPLOYED = ("orders_project", "operators", *APPS)
 OURS = (*DEPLOYED, "local", "deploy", "tests")
 
 

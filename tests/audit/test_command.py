@@ -52,6 +52,13 @@ def test_each_violation_is_shown_with_its_rows_and_the_exit_code_is_one(history,
     assert "8 rows violate 1 checks" in text
 
 
+def test_whoever_watches_hears_of_every_check():
+    for at_rest in (False, True):
+        heard = []
+        asked = report.audit_now(at_rest=at_rest, with_ledgers=False, told=heard.append)
+        assert sum(heard) == len(asked.taken) == report.count_of_checks(at_rest=at_rest)
+
+
 def test_json_is_what_the_drill_reads(history):
     break_promise(8)
 

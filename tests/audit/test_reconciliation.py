@@ -15,8 +15,9 @@ from audit.models import Difference, Position
 from audit.report import audit_now
 from audit.telemetry import collect
 from outbox import operations as outbox
+from outbox import proposals
 from outbox.exceptions import VerbRefused
-from outbox.models import OperatorAct, OutboxMessage
+from outbox.models import OperatorAct, OutboxMessage, Proposal
 from payments.models import Payment
 from tests.support.drive import deliver, deliver_due, drive
 from tests.support.shop import outcome
@@ -268,6 +269,27 @@ class TestCommand:
             self.run("--resolve", str(Difference.objects.get().pk), "--reason", "seen")
         with pytest.raises(CommandError):
             self.run("--resolve", str(uuid4()), "--reason", "seen")
+        with pytest.raises(CommandError, match="needs a --reason"):
+            self.run("--resolve", str(Difference.objects.get().pk))
+
+    def test_a_resolve_takes_a_second_person_while_that_rule_is_on(self, shop, settings):
+        lose_charge(shop)
+        tick()
+        words = ("--resolve", str(Difference.objects.get().pk), "--reason", "seen")
+        assert self.run(*words, "--dry-run") == "resolve: would be done.\n"
+        settings.OPERATOR_TWO_PERSON_RULE = True
+        people = [operator("audit.resolve_difference", "outbox.decide_proposal") for _ in range(2)]
+        with pytest.raises(SystemExit) as ended:
+            self.run(*words, "--as", people[0].username)
+        assert (ended.value.code, states()) == (3, [("ours_only", "open")])
+
+        proposals.approve(Proposal.objects.get().pk, who=people[1], reason="seen too")
+
+        assert states() == [("ours_only", "resolved")]
+        act = OperatorAct.objects.get()
+        assert (act.verb, act.who, act.approved_by) == ("resolve", *people)
+        settings.OPERATOR_TWO_PERSON_RULE = False
+        assert self.run(*words) == "resolve: already done, nothing changed.\n"
 
 
 def test_an_order_whose_start_was_skipped_is_named_by_the_audit_and_requeue_takes_the_skip_back(shop):

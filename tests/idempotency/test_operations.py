@@ -75,7 +75,10 @@ def test_the_command_purges_and_says_how_many():
     out = StringIO()
     call_command("purge_idempotency_keys", "--dry-run", stdout=out)
     call_command("purge_idempotency_keys", "--older-than", "1d", "--batch-size", "10", stdout=out)
-    assert out.getvalue() == "4 expired idempotency keys would be removed.\n1 expired idempotency keys removed.\n"
+    assert out.getvalue() == (
+        "Would purge 4 idempotency keys that expired more than 0 s ago.\n"
+        "Purged 1 idempotency keys that expired more than 1 d ago.\n"
+    )
     assert len(keys()) == 4
 
 

@@ -31,8 +31,8 @@ def run(tmp_path):
     return run_manage
 
 
-def assert_told_in_a_sentence(result, words):
-    assert result.returncode == 1
+def assert_told_in_a_sentence(result, words, *, code):
+    assert result.returncode == code
     assert words in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
     assert "secret" not in result.stderr
@@ -42,7 +42,7 @@ def assert_told_in_a_sentence(result, words):
 def test_a_database_that_does_not_answer_is_told_in_a_sentence(run, arguments):
     result = run(*arguments, DATABASE_URL=NOBODY_LISTENS)
 
-    assert_told_in_a_sentence(result, "The Postgres that DATABASE_URL names cannot be used: ")
+    assert_told_in_a_sentence(result, "The Postgres that DATABASE_URL names cannot be used: ", code=2)
 
 
 def test_the_traceback_is_there_for_whoever_asks(run):
@@ -61,7 +61,7 @@ def test_without_a_configured_database_it_says_that_nothing_runs_here(monkeypatc
 
 @pytest.mark.parametrize("command", manage.LOCAL_COMMANDS)
 def test_a_command_of_the_local_tools_says_when_it_works(run, command):
-    assert_told_in_a_sentence(run(command, "ledger", LOCAL_TOOLS="0"), "works while `make up` runs")
+    assert_told_in_a_sentence(run(command, "ledger", LOCAL_TOOLS="0"), "works while `make up` runs", code=1)
 
 
 def test_the_local_commands_are_those_of_the_local_app():
@@ -73,4 +73,4 @@ def test_the_local_commands_are_those_of_the_local_app():
 def test_a_python_without_django_is_told_which_one_has_it(run):
     result = run("migrate", options=["-S"])
 
-    assert_told_in_a_sentence(result, "run .venv/bin/python manage.py")
+    assert_told_in_a_sentence(result, "run .venv/bin/python manage.py", code=1)

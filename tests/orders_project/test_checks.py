@@ -91,6 +91,15 @@ def test_a_task_that_may_outlast_its_claim_is_refused(settings, seconds):
         ("OUTBOX", "MAX_ATTEMPTS", 0, ["E007"]),
         ("SAGAS", "STEP_MAX_ATTEMPTS", 0, ["E007"]),
         ("IDEMPOTENCY", "STORED_ANSWER_MAX_BYTES", 65_537, ["E007"]),
+        ("OUTBOX", "RETENTION_DAYS", 0, ["E007"]),
+        ("SAGAS", "RETENTION_DAYS", 0, ["E007"]),
+        ("SAGAS", "DEADLINE_HOURS", 0.0, ["E007"]),
+        ("SAGAS", "DEADLINE_HOURS", float("nan"), ["E007"]),
+        ("SAGAS", "SWEEP_INTERVAL_SECONDS", -1.0, ["E007"]),
+        ("IDEMPOTENCY", "LIFETIME_HOURS", 0.0, ["E007"]),
+        ("IDEMPOTENCY", "REQUEST_THREADS", 0, ["E007"]),
+        ("IDEMPOTENCY", "WAITING_THREADS_MAX_SHARE", 0.0, ["E007"]),
+        ("IDEMPOTENCY", "WAITING_THREADS_MAX_SHARE", 1.0, ["E007"]),
     ],
 )
 def test_a_value_that_breaks_a_relation_is_refused(settings, group, key, value, error):
@@ -102,6 +111,13 @@ def test_a_claim_that_a_providers_call_outlasts_is_refused(settings):
     settings.OUTBOX = with_key("OUTBOX", "REMOTE_CLAIM_SECONDS", 17.0)
     providers = [message.id for message in run_checks(tags=["providers"])]
     assert providers == ["providers.E006"] * len(settings.PROVIDERS)
+
+
+def test_a_process_that_serves_ends_on_limits_of_a_provider_that_break_a_promise(settings):
+    """Not only `manage.py check` asks: a worker would find out in the middle of a charge."""
+    settings.OUTBOX = with_key("OUTBOX", "REMOTE_CLAIM_SECONDS", 17.0)
+    with pytest.raises(SystemExit, match="must exceed the total deadline"):
+        refuse_unsafe_configuration()
 
 
 def test_a_misspelt_key_of_a_provider_is_refused_with_the_one_that_was_meant(settings):

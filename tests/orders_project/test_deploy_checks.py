@@ -18,6 +18,7 @@ def _production(settings):
     settings.CELERY_BROKER_URL = "redis://127.0.0.1:6379/0"
     settings.THROTTLE_REDIS_URL = ""
     settings.RABBITMQ_URL = ""
+    settings.METRICS_TOKEN = ""
 
 
 def numbers(messages) -> list[str]:
@@ -94,4 +95,54 @@ def test_a_broker_on_another_machine_needs_tls_and_a_password(settings, url, exp
 )
 def test_events_leave_this_machine_under_tls_and_with_a_password(settings, url, expected):
     settings.RABBITMQ_URL = url
+    assert numbers(check_connections(None)) == expected
+
+
+@pytest.mark.parametrize(
+    ("token", "expected"), [("", []), ("a-long-random-token", []), ("short", ["E102"]), ("sandbox-key", ["E101"])]
+)
+def test_a_token_for_metrics_is_a_secret_like_the_others(settings, token, expected):
+    settings.METRICS_TOKEN = token
+    assert numbers(check_secrets(None)) == expected
+
+
+@pytest.mark.parametrize("name", ["PAYMENT_GATEWAY", "CARRIER"])
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://provider.example", []),
+        ("http://127.0.0.1:8099", []),
+        ("", []),
+        ("http://provider.example", ["E103"]),
+    ],
+)
+def test_our_key_travels_to_a_provider_under_tls(settings, name, url, expected):
+    setattr(settings, name, {"BACKEND": "x", "OPTIONS": {"api_key": GOOD_SECRET, "url": url}})
+    assert numbers(check_connections(None)) == expected
+
+
+def test_the_sandbox_in_a_container_of_its_own_needs_none(settings):
+    settings.LOCAL_TOOLS = True
+    settings.CARRIER = {"BACKEND": "x", "OPTIONS": {"api_key": GOOD_SECRET, "url": "http://sandbox:8099"}}
+    assert check_connections(None) == []
+
+
+SMTP = "django.core.mail.backends.smtp.EmailBackend"
+
+
+@pytest.mark.parametrize(
+    ("backend", "host", "tls", "expected"),
+    [
+        (SMTP, "mail.example", {"EMAIL_USE_TLS": True}, []),
+        (SMTP, "mail.example", {"EMAIL_USE_SSL": True}, []),
+        (SMTP, "mail.example", {}, ["E103"]),
+        (SMTP, "127.0.0.1", {}, []),
+        ("django.core.mail.backends.console.EmailBackend", "mail.example", {}, []),
+    ],
+)
+def test_customers_are_written_to_under_tls(settings, backend, host, tls, expected):
+    settings.EMAIL_BACKEND, settings.EMAIL_HOST = backend, host
+    settings.EMAIL_USE_TLS = settings.EMAIL_USE_SSL = False
+    for name, value in tls.items():
+        setattr(settings, name, value)
     assert numbers(check_connections(None)) == expected

@@ -57,7 +57,7 @@ def test_ready_knows_nothing_of_the_broker(client, monkeypatch, settings):
 @pytest.mark.django_db
 def test_a_figure_that_cannot_be_read_is_unknown_and_decides_nothing(client, monkeypatch):
     measures = [("outbox", lambda: {"lag_seconds": 1}), ("sagas", refuse)]
-    monkeypatch.setattr(health, "_measures", lambda: iter(measures))
+    monkeypatch.setattr(health, "_told_by", lambda name: iter(measures))
     response = client.get("/health/ready")
     assert (response.status_code, response.json()) == (
         200,
@@ -67,7 +67,7 @@ def test_a_figure_that_cannot_be_read_is_unknown_and_decides_nothing(client, mon
 
 def test_figures_are_read_once_for_many_probes(fresh, monkeypatch):
     reads = iter(range(1, 10))
-    monkeypatch.setattr(health, "_measures", lambda: iter([("outbox", lambda: {"read": next(reads)})]))
+    monkeypatch.setattr(health, "_told_by", lambda name: iter([("outbox", lambda: {"read": next(reads)})]))
     assert [fresh.figures() for _ in range(5)] == [{"outbox": {"read": 1}}] * 5
     fresh._figures_until = 0.0
     assert fresh.figures() == {"outbox": {"read": 2}}

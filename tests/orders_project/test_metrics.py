@@ -1,5 +1,6 @@
 """/metrics: who may read it, many processes added up, backlog at scrape time."""
 
+import os
 import subprocess
 import sys
 
@@ -89,23 +90,46 @@ def test_a_query_that_the_database_ended_costs_its_own_app_only(client, monkeypa
 
 def test_counters_of_many_processes_are_added_and_the_gauges_of_a_dead_one_forgotten(tmp_path, monkeypatch):
     program = (
-        "import os, prometheus_client as p; "
+        "import sys, prometheus_client as p; "
         "p.Counter('a_total', 'x').inc(3); "
         "p.Gauge('a_gauge', 'x', multiprocess_mode='livesum').set(5); "
-        "print(os.getpid())"
+        "print(flush=True); sys.stdin.read()"
     )
-    environment = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
-    pids = [
-        int(subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True).stdout)
-        for _ in range(2)
-    ]
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
     backlog(monkeypatch)
-    assert samples(metrics.exposition()) == {"a_total": 6.0, "a_gauge": 10.0}
-    metrics.forget_process(pids[0])
-    assert samples(metrics.exposition()) == {"a_total": 6.0, "a_gauge": 5.0}
+    first, second = (
+        subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        for _ in range(2)
+    )
+    try:
+        assert first.stdout.readline() == second.stdout.readline() == b"\n"
+        assert samples(metrics.exposition()) == {"a_total": 6.0, "a_gauge": 10.0}
+        first.kill()
+        first.communicate()
+        assert samples(metrics.exposition()) == {"a_total": 6.0, "a_gauge": 5.0}
+    finally:
+        second.kill()
+        second.communicate()
+
+
+def test_who_was_killed_is_forgotten_at_the_next_scrape_and_who_lives_is_not(tmp_path, monkeypatch):
+    """Nobody is told of a SIGKILL; a count has happened, whoever lives."""
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    for pid in (dead.pid, os.getpid(), 1):
+        for kind in ("gauge_livemostrecent", "gauge_liveall", "counter"):
+            (tmp_path / f"{kind}_{pid}.db").touch()
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+
+    metrics.forget_ended()
+
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {f"counter_{dead.pid}.db"} | {
+        f"{kind}_{pid}.db" for kind in ("gauge_livemostrecent", "gauge_liveall", "counter") for pid in (os.getpid(), 1)
+    }
 
 
 def test_without_a_directory_there_is_nothing_to_forget(monkeypatch):
     monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
     metrics.forget_process(1)
+    metrics.forget_ended()

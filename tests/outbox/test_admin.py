@@ -254,7 +254,7 @@ class TestVerbs:
     def test_a_verb_from_a_rows_page_leads_back_to_it(self, root, ledger):
         row = dead("a")
         page = root.get(f"/admin/{MESSAGES}/{row.key}/change/").content.decode()
-        assert page.count('name="from_page"') == 2
+        assert page.count('name="from_page"') == 3
         answer = staff.click(root, MESSAGES, "requeue", row.key, reason="x", from_page="yes")
         assert answer.redirect_chain[-1][0] == f"/admin/{MESSAGES}/{row.key}/change/"
 

@@ -7,7 +7,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from outbox import operations
 from outbox.models import Destination, InboxMessage, OperatorAct, OutboxMessage
+from outbox.querysets import first_key_of
 from tests.support.told import row, states, tell
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("ledger")]
@@ -22,6 +24,16 @@ def dead(*texts):
     for text in texts:
         tell(text)
     OutboxMessage.objects.filter(payload__text__in=texts).update(state="dead", attempts=10)
+
+
+def done_long_ago(*texts):
+    """Eight days, by the key too: it bounds the purge's scan."""
+    for days, text in enumerate(texts, start=8):
+        tell(text)
+        ended = timezone.now() - timedelta(days=days)
+        OutboxMessage.objects.filter(payload__text=text).update(
+            key=first_key_of(ended), state="done", finished_at=ended
+        )
 
 
 class TestStatus:
@@ -89,6 +101,39 @@ class TestRequeue:
         assert states() == dict.fromkeys(["a", "b", "open"], "open")
         assert OperatorAct.objects.filter(reason="fixed").count() == 2
 
+    def test_at_most_so_many_and_told_to_programs(self, capsys):
+        dead("a", "b", "c")
+        options = ["--all", "--reason", "fixed", "--limit", "2", "--json"]
+
+        assert json.loads(run(capsys, "requeue_outbox", *options, "--dry-run")) == {"would_requeue": 2}
+        assert json.loads(run(capsys, "requeue_outbox", *options)) == {"requeued": 2}
+        assert states() == {"a": "open", "b": "open", "c": "dead"}
+
+    def test_a_sagas_message_is_neither_counted_nor_requeued(self, capsys):
+        dead("a")
+        OutboxMessage.objects.update(order_free=True)
+
+        assert "Would requeue 0" in run(capsys, "requeue_outbox", "--all", "--reason", "x", "--dry-run")
+        assert "Requeued 0" in run(capsys, "requeue_outbox", "--all", "--reason", "x")
+        assert states() == {"a": "dead"}
+
+    def test_an_interruption_keeps_and_tells_what_is_done(self, capsys, monkeypatch):
+        dead("a", "b")
+        requeue, calls = operations.requeue, []
+
+        def once(keys, **options):
+            calls.append(keys)
+            if len(calls) == 2:
+                raise KeyboardInterrupt
+            return requeue(keys, **options)
+
+        monkeypatch.setattr(operations, "requeue", once)
+        with pytest.raises(SystemExit) as ended:
+            call_command("requeue_outbox", "--all", "--reason", "x", "--batch-size", "1")
+        assert ended.value.code == 130
+        assert "Requeued 1 messages." in capsys.readouterr().out
+        assert states() == {"a": "open", "b": "dead"}
+
     def test_one_by_its_message_id(self, capsys):
         dead("a", "b")
 
@@ -122,6 +167,27 @@ class TestPurge:
         assert "Would purge 2" in run(capsys, "purge_outbox", "--older-than", "12h", "--dry-run")
         assert "Purged 0" in run(capsys, "purge_outbox")
         assert OutboxMessage.objects.count() == 2
+
+    def test_it_is_told_to_programs_what_was_purged(self, capsys):
+        done_long_ago("a")
+
+        told = [json.loads(run(capsys, "purge_outbox", "--json", *more)) for more in (["--dry-run"], [])]
+
+        week = {"what": "messages", "older_than_seconds": 604_800.0}
+        assert told == [{**week, "would_purge": 1}, {**week, "purged": 1}]
+
+    def test_an_interruption_keeps_and_tells_what_is_purged(self, capsys, monkeypatch):
+        done_long_ago("a", "b")
+
+        def interrupted(seconds):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(operations.time, "sleep", interrupted)
+        with pytest.raises(SystemExit) as ended:
+            call_command("purge_outbox", "--batch-size", "1")
+        assert ended.value.code == 130
+        assert "Purged 1 messages that ended more than 7 d ago." in capsys.readouterr().out
+        assert OutboxMessage.objects.count() == 1
 
     def test_the_inbox_too(self, capsys):
         InboxMessage.objects.create(consumer="a", message_id=tell("a"))

@@ -8,11 +8,11 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from outbox import context
+from outbox import context, tracing
 from outbox.exceptions import NotInTransaction, PayloadTooLarge
 from outbox.models import OutboxMessage
 from outbox.publisher import PAYLOAD_MAX_BYTES, Command, Publication, publish, publish_all, publish_commands
-from tests.support.told import Told, consuming, tell
+from tests.support.told import Told, claim, consuming, tell
 
 CONSOLE = "outbox.transports.console.ConsoleTransport"
 
@@ -66,11 +66,17 @@ class TestRows:
         assert now.due_at <= timezone.now() + timedelta(seconds=1)
 
     def test_a_message_names_its_cause(self, ledger):
-        cause = uuid4()
-        with context.caused_by(cause), transaction.atomic():
+        tell("cause")
+        tell("another")
+        cause, another = claim()
+        with context.about(cause), transaction.atomic():
             publish_all([publication("inherited")])
+        spans = tracing.spans(tracing.PROCESS, "test.consumer")
+        with context.handling([cause, another], spans=spans), transaction.atomic():
+            publish_all([publication("of a batch")])
 
-        assert OutboxMessage.objects.get(payload__text="inherited").headers["causationId"] == str(cause)
+        assert OutboxMessage.objects.get(payload__text="inherited").headers["causationId"] == str(cause.message_id)
+        assert OutboxMessage.objects.get(payload__text="of a batch").headers == {}
 
     def test_the_payload_travels_in_camel_case_with_ids_as_strings(self, ledger):
         command = Command(

@@ -1,5 +1,6 @@
 """`manage.py topology` on a real RabbitMQ: makes what is missing, changes nothing that stands, says what differs."""
 
+import json
 from io import StringIO
 from uuid import uuid4
 
@@ -46,6 +47,18 @@ def stands(subscriber, queue) -> bool:
     except NotFound:
         return False
     return True
+
+
+def test_what_is_declared_and_how_it_stands_is_told_to_programs(work_queue, subscriber):
+    declared = json.loads(run("show", "--json"))
+    assert f"quorum queue {work_queue}" in [part["part"] for part in declared]
+    code, said, _ = fails("check", "--json")
+    assert code == 1
+    states = {part["part"]: part["state"] for part in json.loads(said)}
+    assert states.keys() == {part["part"] for part in declared}
+    assert states[f"quorum queue {work_queue}"] == "missing"
+    assert fails("apply", "--json")[0] == 2
+    assert not stands(subscriber, work_queue)
 
 
 def test_apply_makes_what_check_misses_and_a_second_time_nothing(work_queue, subscriber):

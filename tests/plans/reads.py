@@ -9,11 +9,27 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 
 from benchmarks import plan
-from outbox import bell, health, operations, read_only_admin, selectors, telemetry
-from outbox.models import OutboxMessage
+from orders import live as orders_live
+from orders import timeline
+from orders.models import Order
+from outbox import (
+    bell,
+    dead_letters,
+    health,
+    operations,
+    read_only_admin,
+    requeue_orders,
+    selectors,
+    telemetry,
+)
+from outbox import live as outbox_live
+from outbox.dump import Dump, Wanted
+from outbox.error_text import fingerprint_of
+from outbox.models import OutboxMessage, RequeueOrder
 from outbox.relay import _claim
 from outbox.routing import Outside
 from sagas import lifecycle, recovery
+from sagas import live as sagas_live
 from sagas import selectors as sagas
 from sagas import telemetry as sagas_telemetry
 from tests.support import staff
@@ -54,7 +70,15 @@ ORDER_LISTS = [
     "q=customer-7",
     "p=100",
 ]
+DEAD_LETTERS = [
+    "/admin/outbox/deadletter/",
+    f"/admin/outbox/deadletter/?destination={grown.DESTINATION}&type=grown.told.v1",
+    f"/admin/outbox/deadletter/group/{fingerprint_of('')}/",
+    "/admin/outbox/deadletter/requeue/",
+    "/admin/outbox/deadletter/waiting/",
+]
 ADMIN = [
+    *DEAD_LETTERS,
     *(f"/admin/outbox/outboxmessage/?{query}" for query in OUTBOX_LISTS),
     *(f"/admin/outbox/inboxentry/?{query}" for query in ("", "consumer=rare.consumer", f"q={'0' * 32}", "p=100")),
     *(f"/admin/sagas/saga/?{query}" for query in SAGA_LISTS),
@@ -86,6 +110,12 @@ STAFF_API = [
         )
     ),
 ]
+
+
+def _order(**choice: str) -> RequeueOrder:
+    return RequeueOrder(ordered_at=datetime.now(UTC), **choice)
+
+
 DESTINATION = Outside(name=grown.DESTINATION, backend="", patterns=())
 
 
@@ -95,11 +125,21 @@ def page_of_a_customer() -> object:
     return client.get("/orders")
 
 
+def timeline_of_an_order() -> object:
+    order = Order.objects.order_by("-pk").first()
+    assert order is not None
+    return timeline.read(order)
+
+
 ENGINE: dict[str, Read] = {
     "a claim": lambda: _claim(DESTINATION),
     "the bell": bell.ring_all,
     "parking": operations.park,
     "burying what is spent": operations.bury_spent,
+    "marking what older code buried": dead_letters.mark_unmarked,
+    "a requeue order's batch": lambda: requeue_orders._next_keys(_order(), 200),
+    "a requeue order's batch of one destination": lambda: requeue_orders._next_keys(_order(destination="x"), 200),
+    "what became of a requeue order": lambda: requeue_orders.outcome(_order()),
     "a purge's batch": lambda: operations.purge(batches=1),
     "a purge that finds nothing": lambda: operations.purge(older_than=timedelta(days=60)),
     "a purge of the inbox that finds nothing": lambda: operations.purge_inbox(older_than=timedelta(days=60)),
@@ -107,21 +147,40 @@ ENGINE: dict[str, Read] = {
     "the sweep of sagas without a message": recovery.sweep,
     "the sweep of overdue sagas": recovery.attend_overdue,
     "outbox_status": lambda: call_command("outbox_status", stdout=StringIO()),
+    "a dump of the dead": lambda: list(Dump(Wanted(states=["dead"])).messages()),
+    "a dump of the skipped": lambda: list(Dump(Wanted(states=["skipped"])).messages()),
+    "a dump's first of a type": lambda: next(Dump(Wanted(types=["grown.told.v1"])).messages(), None),
     "health": health.measure,
+    "health in detail": health.details,
     "the outbox's metrics": lambda: list(telemetry.collect()),
     "the sagas' metrics": lambda: list(sagas_telemetry.collect()),
     "sagas check": sagas.unknown_to_this_code,
     "a customer's orders": page_of_a_customer,
+    "the live page: orders": orders_live.pace,
+    "the live page: what waits": outbox_live.waiting,
+    "the live page: failures": outbox_live.failures,
+    "the live page: sagas": sagas_live.standing,
+    "an order's timeline": timeline_of_an_order,
 }
 
 
 QUICK = [
     "a claim",
+    "a requeue order's batch",
+    *DEAD_LETTERS,
     "the bell",
     "outbox_status",
+    "a dump of the skipped",
+    "a dump's first of a type",
     "health",
+    "health in detail",
     "the outbox's metrics",
     "the sagas' metrics",
+    "the live page: orders",
+    "the live page: what waits",
+    "the live page: failures",
+    "the live page: sagas",
+    "an order's timeline",
     *(f"/admin/outbox/outboxmessage/?{query}" for query in ("", "state__exact=skipped", f"destination={grown.RARE}")),
     *(f"/admin/sagas/saga/?{query}" for query in ("", "status__exact=compensated")),
     *(f"/admin/orders/order/?{query}" for query in ("", "status__exact=cancelled", "q=customer-7")),

@@ -6,6 +6,10 @@ All of them, at five million messages: test_five_million.py.
 
 import pytest
 
+from benchmarks import plan
+from outbox import dead_letters
+from outbox.choice import Choice
+
 from . import grown, reads
 
 
@@ -24,3 +28,20 @@ def test_lists_probes_and_the_claim_read_a_bounded_part_of_big_tables(monkeypatc
     monkeypatch.setattr("outbox.read_only_admin.COUNTED_ROWS_MAX", 1_000)
     for name in reads.QUICK:
         reads.assert_bounded(name)
+
+
+@pytest.mark.django_db
+@pytest.mark.xdist_group("plans")
+@pytest.mark.parametrize("choice", [Choice(), Choice(error_fingerprint="0123456789ab"), Choice(type="grown.told.v1")])
+def test_groups_of_dead_messages_are_counted_from_their_index_alone(choice):
+    [(sql, params)] = plan.caught(lambda: dead_letters.groups(choice))
+
+    scans = [
+        node for _, node in plan.explain(sql, params).nodes() if node.get("Relation Name") == "outbox_outboxmessage"
+    ]
+
+    counted = [node for node in scans if node["Alias"] != "example"]
+    assert [(node["Node Type"], node["Index Name"]) for node in counted] == [
+        ("Index Only Scan", "outbox_dead_by_error")
+    ]
+    assert {node.get("Index Name") for node in scans if node not in counted} <= {"outbox_outboxmessage_pkey"}

@@ -111,7 +111,7 @@ class TestVerbs:
     def test_every_verb_wants_a_reason(self, shop: Shop, verb):
         order = shop.up_to("create_shipment")
         assert "--reason" in fails("sagas", verb, order.pk)[1]
-        assert fails("sagas", verb, order.pk, "--reason", " ") == (1, "--reason says why: it must not be blank.")
+        assert "--reason: say why: it must not be blank." in fails("sagas", verb, order.pk, "--reason", " ")[1]
         assert OperatorAct.objects.count() == 0
 
     def test_a_refused_verb_says_why_with_exit_code_1(self, shop: Shop):
@@ -160,10 +160,10 @@ class TestPurge:
         Saga.objects.filter(subject_id=old.pk).update(ended_at=long_ago)
         Saga.objects.filter(subject_id=live.pk).update(started_at=long_ago)
 
-        assert run("purge_sagas", "--dry-run") == "Would purge 1 sagas.\n"
+        assert run("purge_sagas", "--dry-run") == "Would purge 1 sagas that ended more than 7 d ago.\n"
         assert Saga.objects.count() == 3
-        assert run("purge_sagas", "--batch-size", "1") == "Purged 1 sagas.\n"
+        assert run("purge_sagas", "--batch-size", "1") == "Purged 1 sagas that ended more than 7 d ago.\n"
 
         assert set(Saga.objects.values_list("subject_id", flat=True)) == {young.pk, live.pk}
         assert not SagaStep.objects.exclude(saga__subject_id__in=[young.pk, live.pk]).exists()
-        assert run("purge_sagas", "--older-than", "1d") == "Purged 0 sagas.\n"
+        assert run("purge_sagas", "--older-than", "1d") == "Purged 0 sagas that ended more than 1 d ago.\n"

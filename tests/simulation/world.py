@@ -43,8 +43,8 @@ ORDERS = (3, 6)
 STOCK = {"LAMP": 9, "ROPE": 6}
 # The engine's own; other tests register theirs.
 TICKS = (
-    "audit.reconcile", "idempotency.purge", "outbox.bury_spent", "outbox.park", "outbox.purge", "outbox.relay",
-    "sagas.attend_overdue", "sagas.purge", "sagas.sweep",
+    "audit.reconcile", "idempotency.purge", "outbox.bury_spent", "outbox.mark_dead", "outbox.park", "outbox.purge",
+    "outbox.relay", "outbox.requeue", "sagas.attend_overdue", "sagas.purge", "sagas.sweep",
 )  # fmt: skip
 IDLE_IN_TRANSACTION_SECONDS = 10.0
 POLL_SECONDS = 0.5

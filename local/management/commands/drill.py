@@ -4,14 +4,23 @@ import sys
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
-
 from local.drill.__main__ import run
 from local.drill.options import ABOUT, add_arguments, chosen
+from outbox.command_line import DONE, INTERRUPTED, MISUSED, REFUSED, Misuse, ServiceCommand
 
 
-class Command(BaseCommand):
+class Command(ServiceCommand):
     help = ABOUT
+    examples = (
+        ("drill", "2,000 orders under the schedule of seed 1"),
+        ("drill --seed 7 --orders 500 --plan", "what another one would do, and when"),
+    )
+    exit_codes = {
+        DONE: "every promise held, and every counter moved",
+        REFUSED: "a promise was broken, or the drill proved nothing",
+        MISUSED: "misuse, or it could not run",
+        INTERRUPTED: "interrupted; everything that it started has ended",
+    }
     # It starts its own database: the one that these settings name need not be there.
     requires_system_checks: list[str] = []
 
@@ -22,5 +31,5 @@ class Command(BaseCommand):
         try:
             wanted = chosen(options)
         except ValueError as error:
-            raise CommandError(str(error), returncode=2) from None
+            raise Misuse(str(error)) from None
         sys.exit(run(wanted))

@@ -10,34 +10,48 @@ from typing import Any
 
 import requests
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from local.folder import local_dir
 from local.sandbox.faults import MOODS
 from local.sandbox.server import SandboxServer
 from local.sandbox.webhooks import WebhookSender
+from outbox.command_line import DONE, MISUSED, REFUSED, Misuse, ServiceCommand
 
 REQUEST_SECONDS = 5
 DEFAULT_PORT = 8099
 
 
-class Command(BaseCommand):
-    help = "The sandbox: a payment provider and a carrier with faults and a ledger of their own (docs/sandbox.md)."
+class Command(ServiceCommand):
+    help = (
+        "The sandbox: a payment provider and a carrier with faults and a ledger of their own (docs/sandbox.md). "
+        "Development only; `make up` runs it. mood and ledger print JSON."
+    )
+    examples = (
+        ("sandbox mood shipping down", "the carrier fails every call from now on"),
+        ("sandbox mood shipping ok", "and is well again"),
+        ("sandbox ledger", "what they have in their books, and which rules were broken"),
+    )
+    exit_codes = {
+        DONE: "done; run: ended by a signal",
+        REFUSED: "the sandbox does not answer, or refused",
+        MISUSED: "misuse",
+    }
     # It must run before anything else does, and beside a database that is away.
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        verbs = parser.add_subparsers(dest="verb", required=True)
+        verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", help="run, mood or ledger")
         run = verbs.add_parser("run", help="serve until SIGTERM or Ctrl-C")
-        run.add_argument("--port", type=int, default=DEFAULT_PORT)
+        run.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"where it serves (default: {DEFAULT_PORT})")
         run.add_argument("--host", default="127.0.0.1", help="loopback, unless it runs in a container of its own")
         run.add_argument("--ledger", type=Path, default=None, help="the SQLite file (default: in the local folder)")
         run.add_argument(
             "--webhook-url", default=os.environ.get("WEBHOOK_URL", ""), help="where webhooks go (default: $WEBHOOK_URL)"
         )
         mood = verbs.add_parser("mood", help="change how a provider behaves, for all its callers")
-        mood.add_argument("provider", choices=["payments", "shipping"])
-        mood.add_argument("mood", choices=MOODS)
+        mood.add_argument("provider", choices=["payments", "shipping"], help="whose mood")
+        mood.add_argument("mood", choices=MOODS, help="how it behaves from now on")
         mood.add_argument(
             "--rate", action="append", default=[], metavar="FAULT=SHARE", help="for example --rate drop_reply=0.1"
         )
@@ -85,7 +99,7 @@ def _rate(text: str) -> tuple[str, float]:
     try:
         return fault, float(share)
     except ValueError:
-        raise CommandError(f"--rate takes FAULT=SHARE, for example drop_reply=0.1, not {text!r}") from None
+        raise Misuse(f"--rate takes FAULT=SHARE, for example drop_reply=0.1, not {text!r}") from None
 
 
 def _ask(method: str, path: str, **options: Any) -> dict[str, Any]:

@@ -1,32 +1,49 @@
 """`manage.py outbox_status`: what waits, by destination; with a bound, a probe. Reads only."""
 
-import json
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from outbox import selectors
+from outbox.command_line import DONE, MISUSED, REFUSED, ServiceCommand, add_json
 
 
-class Command(BaseCommand):
-    help = "Shows unfinished messages by destination. Exit code 1 with --fail-if-older-than when one is older."
+class Command(ServiceCommand):
+    help = (
+        "Shows unfinished messages by destination: how many are open, due, running and dead, the age of the oldest "
+        "open one, and why the destination is paused, if it is. Changes nothing."
+    )
+    examples = (
+        ("outbox_status", "what waits, and for how long"),
+        (
+            "outbox_status --fail-if-older-than 300",
+            "for probes: exit code 1 when a message waits for over five minutes",
+        ),
+    )
+    exit_codes = {
+        DONE: "told",
+        REFUSED: "with --fail-if-older-than: an open message is older",
+        MISUSED: "misuse",
+    }
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--fail-if-older-than", type=float, metavar="SECONDS", help="for probes")
-        parser.add_argument("--json", action="store_true", help="one JSON array")
+        parser.add_argument(
+            "--fail-if-older-than", type=float, metavar="SECONDS", help="end with exit code 1 when one is older"
+        )
+        add_json(parser, "one JSON array")
 
     def handle(self, *args: Any, **options: Any) -> None:
         rows = selectors.status()
         if options["json"]:
-            self.stdout.write(json.dumps([row.as_dict() for row in rows]))
+            self.print_json([row.as_dict() for row in rows])
         else:
             self._table(rows)
         limit = options["fail_if_older_than"]
         late = [row for row in rows if limit is not None and row.oldest_age_seconds > limit]
         if late:
             names = ", ".join(f"{row.destination} ({row.oldest_age_seconds:.0f} s)" for row in late)
-            raise CommandError(f"Open messages older than {limit:.0f} s: {names}", returncode=1)
+            raise CommandError(f"Open messages older than {limit:.0f} s: {names}", returncode=REFUSED)
 
     def _table(self, rows: list[selectors.DestinationStatus]) -> None:
         if not rows:

@@ -4,19 +4,22 @@ import os
 import signal
 from types import FrameType
 
-from django.core.management.base import BaseCommand
-
+from outbox.command_line import DONE, INTERRUPTED, MISUSED, ServiceCommand
 from outbox.relay import Relay
 
-SECOND_SIGNAL_EXIT_CODE = 130
 
-
-class Command(BaseCommand):
+class Command(ServiceCommand):
     help = (
         "Rings destinations inside and sends to destinations outside: at once when told (LISTEN), and every poll "
         "interval regardless. Run as many as you like; they share the load. The first SIGTERM or Ctrl-C finishes the "
         "batch in hand, the second ends at once (claims run out by the clock)."
     )
+    examples = (("relay_outbox", "relays until it is told to end"),)
+    exit_codes = {
+        DONE: "ended in order, after the first signal",
+        MISUSED: "misuse",
+        INTERRUPTED: "ended at once, by the second signal",
+    }
 
     def handle(self, *args: object, **options: object) -> None:
         relay = Relay()
@@ -27,7 +30,7 @@ class Command(BaseCommand):
             relay.stop()
 
         def end(number: int, frame: FrameType | None) -> None:
-            os._exit(SECOND_SIGNAL_EXIT_CODE)
+            os._exit(INTERRUPTED)
 
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)

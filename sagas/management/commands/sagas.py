@@ -1,20 +1,25 @@
-"""`manage.py sagas …`: what operators see and do from a shell; thin over sagas.selectors and sagas.verbs.
+"""`manage.py sagas …`: what operators see and do from a shell; thin over sagas.selectors and sagas.verbs."""
 
-Exit codes: 0 done, or already done before; 1 not applicable, refused, not found, or live sagas that this code does not
-know; 2 misuse.
-"""
-
-import json
 from argparse import ArgumentParser
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from django.core.management.base import BaseCommand, CommandError
-from django.core.serializers.json import DjangoJSONEncoder
+from django.core.management.base import CommandError
 
-from sagas import definition, selectors, verbs
-from sagas.exceptions import NotApplicable, SagaError
+from outbox import proposals
+from outbox.command_line import (
+    DONE,
+    MISUSED,
+    PROPOSED,
+    REFUSED,
+    ServiceCommand,
+    add_act,
+    add_dry_run,
+    add_json,
+    add_limit,
+)
+from sagas import definition, selectors
 from sagas.models import Saga
 from sagas.serializers import SagaDetailSerializer, SagaSerializer
 from sagas.steps_table import table
@@ -30,29 +35,48 @@ VERBS: Mapping[str, str] = {
 LINE = "{id:<36}  {name:<15} {status:<15} {direction:<9} {step:<16} {started:<19}  {said}"
 
 
-class Command(BaseCommand):
-    help = "Shows sagas, and does operators' verbs on them. An id is a saga's or its subject's (an order's)."
+class Command(ServiceCommand):
+    help = (
+        "Shows sagas, and does operators' verbs on them. An id is a saga's or its subject's (an order's). Each verb "
+        "wants a reason and leaves an operator act; done twice, it is done once."
+    )
+    examples = (
+        ("sagas list --stuck", "those that need a look, and why"),
+        ("sagas show 01a1f95a-5af0-75b8-a609-0e58f86b53e2", "its steps, and what it waits for"),
+        ('sagas retry 01a1f95a-5af0-75b8-a609-0e58f86b53e2 --reason "the provider is back"', "go on now"),
+        ("sagas check", "for a deploy: exit code 1 when live sagas are unknown to this code"),
+    )
+    exit_codes = {
+        DONE: "told, done, or done before",
+        REFUSED: "not applicable, refused, not found; check: live sagas that this code does not know",
+        MISUSED: "misuse",
+        PROPOSED: "skip and resolve under the two-person rule: proposed, and waits for a second person",
+    }
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+        actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", help="what to see, or to do")
         listing = actions.add_parser("list", help="sagas, newest first")
-        listing.add_argument("--status", choices=Saga.Status.values)
-        listing.add_argument("--name", choices=definition.names())
+        listing.add_argument("--status", choices=Saga.Status.values, help="only those with this status")
+        listing.add_argument("--name", choices=definition.names(), help="only sagas of this name")
         listing.add_argument("--stuck", action="store_true", help="only those that need a look")
-        listing.add_argument("--limit", type=int, default=50)
-        listing.add_argument("--json", action="store_true", help="one JSON array")
+        add_limit(listing, 50, "at most so many")
+        add_json(listing, "one JSON array")
         showing = actions.add_parser("show", help="one saga, its steps and the message it waits for")
-        showing.add_argument("id", type=UUID)
-        showing.add_argument("--json", action="store_true", help="one JSON object")
+        showing.add_argument("id", type=UUID, help="the saga's id, or its order's")
+        add_json(showing)
         actions.add_parser("check", help="exit code 1 when live sagas are unknown to this code")
         for name, text in VERBS.items():
-            verb = actions.add_parser(name, help=text)
-            verb.add_argument("id", type=UUID)
-            verb.add_argument("--reason", required=True, help="why; stands in the operator act")
-            if name == "resolve":
-                became = verb.add_mutually_exclusive_group(required=True)
-                became.add_argument("--happened", metavar="REFERENCE", help="the provider's reference of what happened")
-                became.add_argument("--nothing-happened", action="store_true")
+            self._add_verb(actions.add_parser(name, help=text), name)
+
+    def _add_verb(self, verb: ArgumentParser, name: str) -> None:
+        verb.add_argument("id", type=UUID, help="the saga's id, or its order's")
+        if name == "resolve":
+            became = verb.add_mutually_exclusive_group(required=True)
+            became.add_argument("--happened", metavar="REFERENCE", help="the provider's reference of what happened")
+            became.add_argument("--nothing-happened", action="store_true", help="the provider's books have nothing")
+        add_act(verb)
+        add_dry_run(verb)
+        add_json(verb)
 
     def handle(self, *args: Any, **options: Any) -> None:
         action = options["action"]
@@ -68,7 +92,7 @@ class Command(BaseCommand):
         wanted = {name: options[name] for name in ("status", "name") if options[name]}
         rows = list(sagas.filter(**wanted)[: options["limit"]])
         if options["json"]:
-            self._json(SagaSerializer(rows, many=True).data)
+            self.print_json(SagaSerializer(rows, many=True).data)
             return
         if not rows:
             self.stdout.write("No saga matches.")
@@ -90,7 +114,7 @@ class Command(BaseCommand):
     def _show(self, options: dict[str, Any]) -> None:
         saga = _find(options["id"])
         if options["json"]:
-            self._json(SagaDetailSerializer(saga).data)
+            self.print_json(SagaDetailSerializer(saga).data)
         else:
             self.stdout.write(table(saga))
 
@@ -99,24 +123,12 @@ class Command(BaseCommand):
         for name, version, step, count in unknown:
             self.stderr.write(f"{count} live sagas of {name} v{version} are at {step}.")
         if unknown:
-            raise CommandError("This code does not know them: deploy code that does.", returncode=1)
+            raise CommandError("This code does not know them: deploy code that does.", returncode=REFUSED)
         self.stdout.write("This code knows every live saga.")
 
     def _verb(self, name: str, options: dict[str, Any]) -> None:
-        if not options["reason"].strip():
-            raise CommandError("--reason says why: it must not be blank.")
         more = {"happened": options["happened"]} if name == "resolve" else {}
-        saga = _find(options["id"])
-        try:
-            changed = verbs.perform(name, saga.pk, who=None, reason=options["reason"], **more)
-        except NotApplicable as refusal:
-            raise CommandError(f"{name}: {refusal}") from refusal
-        except SagaError as refusal:
-            raise CommandError(f"{name} refused: {refusal}") from refusal
-        self.stdout.write(f"{name}: done." if changed else f"{name}: already done, nothing changed.")
-
-    def _json(self, data: Any) -> None:
-        self.stdout.write(json.dumps(data, cls=DjangoJSONEncoder, indent=2))
+        self.do(proposals.verb_on("saga", name), _find(options["id"]), options, **more)
 
 
 def _line(saga: Saga) -> str:
