@@ -13,6 +13,7 @@ from django.contrib.auth import get_user_model
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
+from outbox.error_text import one_line
 from providers import tracing
 from providers.backend import backend
 from providers.rows import insert
@@ -77,7 +78,7 @@ def mark_sent(sent: Sequence[tuple[UUID, str]]) -> None:
 
 def refuse(refused: Sequence[tuple[UUID, str]], *, error: str) -> None:
     """Records that there is nobody to tell."""
-    _pending(refused).update(status=Status.REFUSED, error=error[:1000])
+    _pending(refused).update(status=Status.REFUSED, error=one_line(error))
 
 
 def _pending(pairs: Sequence[tuple[UUID, str]]) -> QuerySet[Notification]:

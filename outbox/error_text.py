@@ -8,6 +8,8 @@ have the same. Changing a rule below begins new groups beside the old ones; noth
 import hashlib
 import re
 
+from .masking import in_prose
+
 LAST_ERROR_MAX_CHARACTERS = 1_000
 FINGERPRINT_CHARACTERS = 12
 # What tells two causes apart stands at the beginning; behind it are the details, and where the text was cut.
@@ -18,7 +20,8 @@ RULES = [
     (re.compile(pattern, re.IGNORECASE), mark)
     for pattern, mark in (
         (r"\b[a-z][a-z0-9+.-]*://[^\s'\"<>]+", "<address>"),
-        (r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+", "<address>"),
+        # E-mail addresses and credentials are masked by now.
+        (r"\*{3}", "<address>"),
         (r"\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:\s?(?:Z|UTC|[+-]\d\d:?\d\d))?)?", "<time>"),
         (r"\b\d{1,2}:\d\d:\d\d(?:[.,]\d+)?\b", "<time>"),
         (r"(?<!\w)'[^']*'(?!\w)|(?<!\w)\"[^\"]*\"(?!\w)|`[^`]*`|“[^”]*”|‘[^’]*’|«[^»]*»", "<value>"),
@@ -37,9 +40,10 @@ REPEATED = re.compile(r"(<\w+>)(?:(?:\s*[,;:/]\s*|\s+and\s+|\s+)\1)+")
 
 
 def one_line(error: str) -> str:
-    """An error as it is stored: short, without line breaks and what Postgres refuses (NUL, half a surrogate pair)."""
+    """An error as it is stored and shown to staff: short, without line breaks and what Postgres refuses (NUL, half a
+    surrogate pair), and without the addresses and credentials that providers like to repeat."""
     storable = error.encode(errors="replace").decode().replace("\x00", " ")
-    return " ".join(storable.split())[:LAST_ERROR_MAX_CHARACTERS]
+    return in_prose(" ".join(storable.split()))[:LAST_ERROR_MAX_CHARACTERS]
 
 
 def pattern_of(error: str) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from outbox.envelope import Message
+from outbox.error_text import one_line
 
 from .definition import Definition, RetryPolicy, Step, StepRun
 from .models import Saga, SagaStep
@@ -292,9 +293,10 @@ def _backoff(policy: RetryPolicy, attempts: int) -> timedelta:
 
 
 def _text(outcome: Outcome) -> str:
+    """What it said, as staff may read it."""
     match outcome:
         case Refused(reason=reason, error=error):
-            return (error or reason)[:900]
+            return one_line(error or reason)[:900]
         case Retry(reason=reason) | Unknown(reason=reason):
-            return reason[:900]
+            return one_line(reason)[:900]
     return ""

@@ -11,7 +11,6 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
-import uuid_utils.compat as uuid_utils
 from django.db import connection, transaction
 from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 from django.db.models.functions import Now
@@ -24,6 +23,7 @@ from . import journal, summary
 from .conf import conf
 from .decisions import Case
 from .definition import STEP_DUE, Definition, latest
+from .identity import saga_id
 from .models import Saga, SagaStep
 
 COLUMNS = {
@@ -126,7 +126,8 @@ def purge(
 def _oldest(after: UUID | None, age: timedelta, limit: int) -> list[tuple[UUID, bool]]:
     """The next sagas by id, each with whether it began within this age: what follows such a one ended within it too.
 
-    By the primary key (UUIDv7), so a purge that finds nothing reads one page and not the table.
+    By the primary key (UUIDv7), so a purge that finds nothing reads one page and not the table. The id tells when the
+    order was placed: one whose saga began days later may keep those behind it until it is of age itself.
     """
     sagas = Saga.objects.all() if after is None else Saga.objects.filter(pk__gt=after)
     is_young = ExpressionWrapper(Q(started_at__gte=Now() - age), output_field=BooleanField())
@@ -150,7 +151,8 @@ def _first_command(definition: Definition, subject_id: UUID) -> Command:
         destination=definition.destination(step, undo=False),
         type=STEP_DUE,
         aggregate_type="saga",
-        aggregate_id=uuid_utils.uuid7(),
+        # I3: a saga that a restore makes begin again asks under the keys that providers know.
+        aggregate_id=saga_id(definition.name, subject_id),
         correlation_id=subject_id,
         payload={"saga": definition.name, "step": step},
     )

@@ -146,11 +146,12 @@ class TestTrouble:
 
     def test_nobody_to_tell_is_written_down_and_not_tried_again(self, shop, channel):
         confirmed(shop)
-        channel.before = [Refused("no_such_recipient")]
+        channel.before = [Refused("no mailbox ann@example.org")]
 
         drive()
 
         assert (channel.accepted, rows()) == ([], [("confirmed", "refused")])
+        assert Notification.objects.get().error == "no mailbox ***"
 
     def test_a_customer_without_an_address_is_sent_nothing(self, shop, channel):
         shop.customer.email = ""

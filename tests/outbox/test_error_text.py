@@ -68,3 +68,14 @@ def test_the_longest_error_of_any_characters_is_read_quickly_and_has_one_line():
 def test_no_reason_is_a_group_too():
     assert pattern_of("") == ""
     assert len(fingerprint_of("")) == 12
+
+
+SECRETIVE = "refused <ann@example.org> at smtp://mailer:s3cret-pw@mail.example.org with Bearer sk_live_0123456789"
+
+
+def test_what_is_stored_names_no_customer_and_opens_nothing():
+    stored = one_line(SECRETIVE)
+
+    assert stored == "refused <***> at smtp://mailer:***@mail.example.org with Bearer ***"
+    assert one_line(stored) == stored
+    assert fingerprint_of(stored) == fingerprint_of(SECRETIVE)

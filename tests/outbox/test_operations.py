@@ -60,6 +60,7 @@ class TestRequeue:
 
         again = row("first")
         assert (again.state, again.attempts, again.last_error) == ("open", 0, "broken")
+        assert (again.died_at, again.error_fingerprint) == (None, "")
         consumer.deliver(CONSUMER)
         consumer.deliver(CONSUMER)
         assert ledger.texts == ["first", "second"]

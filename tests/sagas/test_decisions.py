@@ -101,6 +101,13 @@ class TestForwardDone:
         assert this.next_command == ("second", True)
 
 
+def test_what_a_participant_said_is_kept_without_addresses_and_credentials():
+    this = decided(case(), Refused("declined", error="no ann@example.org, says Bearer sk_live_0123456789\nat once"))
+
+    assert this.row.error == "no ***, says Bearer *** at once"
+    assert this.saga.last_error == "second: no ***, says Bearer *** at once"
+
+
 class TestForwardEnd:
     def test_refused_turns_with_the_reason(self):
         this = decided(case(), Refused("declined", error="card 51"))
