@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, ClassVar, Protocol
 
-from .command_line import DONE, INTERRUPTED, MISUSED, ServiceCommand, add_dry_run, add_json, positive
+from .command_line import DONE, INTERRUPTED, MISUSED, Misuse, ServiceCommand, add_dry_run, add_json, positive
 from .durations import as_text, duration
 from .operations import PURGE_BATCH_SIZE
 
@@ -28,11 +28,16 @@ class Purge(Protocol):
 
 
 class PurgeCommand(ServiceCommand):
-    """A command names its operation, what it deletes ("messages"), since when they count, and the default age."""
+    """A command names its operation, what it deletes ("messages"), since when they count, and the default age.
+
+    An age below `least` is refused, whatever is meant by it: what is that young is still needed, and `needed_for` says
+    what for.
+    """
 
     purge: Purge
     what: str
     since: str
+    needed_for: str
     exit_codes: ClassVar[Mapping[int, str]] = {
         DONE: "done, also when there was nothing to purge",
         MISUSED: "misuse",
@@ -43,12 +48,16 @@ class PurgeCommand(ServiceCommand):
         """The age when none is given."""
         raise NotImplementedError
 
+    def least(self) -> timedelta:
+        """The smallest age that may be asked for."""
+        return timedelta(hours=1)
+
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "--older-than",
             type=duration,
             metavar="AGE",
-            help="such as 7d, 12h (default: the retention of the settings)",
+            help=f"such as 30d, 12h (default: the retention of the settings); {self.needed_for}",
         )
         parser.add_argument(
             "--batch-size",
@@ -61,7 +70,7 @@ class PurgeCommand(ServiceCommand):
         add_json(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        age = self.retention() if options["older_than"] is None else options["older_than"]
+        age = self._age(options["older_than"])
         with self.progress(f"{self.what} purged", options) as progress:
             try:
                 count = self.purge(
@@ -72,6 +81,13 @@ class PurgeCommand(ServiceCommand):
                 self._tell(progress.done, age, options)
                 sys.exit(INTERRUPTED)
         self._tell(count, age, options)
+
+    def _age(self, asked_for: timedelta | None) -> timedelta:
+        if asked_for is None:
+            return self.retention()
+        if asked_for < self.least():
+            raise Misuse(f"--older-than {as_text(asked_for)}: at least {as_text(self.least())}, {self.needed_for}.")
+        return asked_for
 
     def _tell(self, count: int, age: timedelta, options: Mapping[str, Any]) -> None:
         if options["json"]:

@@ -201,3 +201,32 @@ class TestPurge:
     def test_a_duration_nobody_can_read_is_refused(self, text):
         with pytest.raises(CommandError, match="duration"):
             call_command("purge_outbox", f"--older-than={text}")
+
+    @pytest.mark.parametrize(
+        ("command", "young", "least"),
+        [
+            ("purge_outbox", "59m", "1 h"),
+            ("purge_sagas", "59m", "1 h"),
+            ("purge_inbox", "7d", "8 d"),
+            ("purge_idempotency_keys", "0s", "1 s"),
+        ],
+    )
+    @pytest.mark.parametrize("dry_run", [[], ["--dry-run"]])
+    def test_what_is_that_young_is_still_needed_and_asking_for_it_is_misuse(self, command, young, least, dry_run):
+        """I5, I14: an inbox without its newest rows would let an effect happen twice."""
+        for age in ("0s", "0d", young):
+            with pytest.raises(CommandError, match=rf"--older-than .*: at least {least}, ") as refused:
+                call_command(command, "--older-than", age, *dry_run)
+            assert refused.value.returncode == 2
+
+        call_command(command, "--older-than", least.replace(" ", ""), *dry_run)
+
+    def test_the_inbox_is_kept_beyond_whatever_may_be_sent_again(self, capsys, settings):
+        settings.OUTBOX = {**settings.OUTBOX, "RETENTION_DAYS": 20, "INBOX_RETENTION_DAYS": 30}
+        InboxMessage.objects.create(consumer="a", message_id=tell("a"))
+        InboxMessage.objects.update(received_at=timezone.now() - timedelta(days=21, hours=1))
+
+        with pytest.raises(CommandError, match="at least 21 d"):
+            call_command("purge_inbox", "--older-than", "20d")
+        assert InboxMessage.objects.count() == 1
+        assert "Purged 1" in run(capsys, "purge_inbox", "--older-than", "21d")

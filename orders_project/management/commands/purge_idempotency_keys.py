@@ -31,6 +31,10 @@ class Command(PurgeCommand):
     purge = staticmethod(_purge)
     what = "idempotency keys"
     since = "expired"
+    needed_for = "a second or more; without it all that have expired"
 
     def retention(self) -> timedelta:
         return timedelta(0)
+
+    def least(self) -> timedelta:
+        return timedelta(seconds=1)

@@ -19,6 +19,7 @@ class Command(PurgeCommand):
     purge = staticmethod(operations.purge)
     what = "messages"
     since = "ended"
+    needed_for = "an hour or more, for what has just ended is audited; below the retention a whole audit misses them"
 
     def retention(self) -> timedelta:
         return timedelta(days=conf().retention_days)
