@@ -1,15 +1,19 @@
 """`check --deploy`: what is fine on one's own machine and not in production.
 
 Guarantee: the defaults that stand in this repository (secrets, provider keys, passwords) and unencrypted connections
-to other machines are errors. It does not judge the strength of a secret beyond its length.
+to other machines are errors; metrics that strangers may read are a warning, for a container may hide the address.
+It does not judge the strength of a secret beyond its length, nor what a name resolves to.
 """
 
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004 - the name that Django gives it
+
+from . import metrics_server
 
 SECRET_MIN_LENGTH = 16
 DEFAULT_SECRETS = frozenset({"sandbox-key", "sandbox-webhook-secret", "insecure-development-key", "orders", "guest"})
@@ -34,6 +38,33 @@ def check_connections(app_configs: object, **_: Any) -> list[CheckMessage]:
         *(message for name in ("PAYMENT_GATEWAY", "CARRIER") for message in _provider(name)),
         *_mail_server(),
     ]
+
+
+@register("orders_project", deploy=True)
+def check_metrics_bind(app_configs: object, **_: Any) -> list[CheckMessage]:
+    """METRICS_TOKEN guards the web's /metrics; who reaches METRICS_BIND is asked for nothing."""
+    try:
+        host, _port = metrics_server.parse(settings.METRICS_BIND) if settings.METRICS_BIND else ("localhost", 0)
+    except ValueError:
+        return []  # E013 says so
+    if not (reach := _reach(host)):
+        return []
+    text = f"METRICS_BIND is {settings.METRICS_BIND!r}: /metrics is served on {reach}, without a token."
+    hint = "Bind an address that only the scraper reaches. In a container whose port nobody publishes this is fine."
+    return [Warning(text, hint=hint, id="orders_project.W101")]
+
+
+def _reach(host: str) -> str:
+    """From where an address is reached, when it may be from anywhere; "" for loopback, private networks and names."""
+    if not host:
+        return "every address of the machine"
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return ""
+    if address.is_unspecified:
+        return "every address of the machine"
+    return "" if address.is_private else "a public address"
 
 
 def _secrets() -> Mapping[str, str]:

@@ -2,6 +2,9 @@
 
 from dataclasses import asdict, dataclass
 
+# Nobody counts further: among millions that would take longer than anybody waits.
+COUNTED_MAX = 100_000
+
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
@@ -22,3 +25,8 @@ class Choice:
     def given(self) -> dict[str, str]:
         """What was chosen, as filters of the columns of the same names."""
         return {name: value for name, value in asdict(self).items() if value}
+
+
+def counted(count: int) -> str:
+    """A count that ended at COUNTED_MAX, to be read."""
+    return f"{count:,}" if count < COUNTED_MAX else f"{COUNTED_MAX:,} or more"

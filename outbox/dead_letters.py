@@ -16,7 +16,7 @@ from django.db import connection
 from django.db.models import QuerySet
 
 from . import routing, selectors
-from .choice import Choice
+from .choice import COUNTED_MAX, Choice
 from .error_text import fingerprint_of, pattern_of
 from .models import OutboxMessage
 
@@ -57,7 +57,7 @@ ORDER BY g.n DESC, g.error_fingerprint
 PREVIEW = """
 SELECT m.destination, count(*) AS n, count(*) FILTER (WHERE m.order_free) AS steps,
        count(*) FILTER (WHERE NOT m.order_free AND i.message_id IS NOT NULL) AS handled
-FROM (SELECT destination, message_id, order_free FROM outbox_outboxmessage WHERE {which}) m
+FROM (SELECT destination, message_id, order_free FROM outbox_outboxmessage WHERE {which} LIMIT {most}) m
 LEFT JOIN LATERAL (
     SELECT seen.message_id FROM outbox_inboxmessage seen
     WHERE seen.consumer = m.destination AND seen.message_id = m.message_id LIMIT 1) i ON true
@@ -198,13 +198,18 @@ def chosen(choice: Choice) -> QuerySet[OutboxMessage]:
 
 
 def preview(choice: Choice) -> list[Effect]:
-    """What a requeue of these would run, by destination."""
-    return _effects(_rows(PREVIEW.format(which=CHOSEN), asdict(choice)))
+    """What a requeue of these would run, by destination; of more than COUNTED_MAX, that of some (`is_cut`)."""
+    return _effects(_rows(PREVIEW.format(which=CHOSEN, most=COUNTED_MAX), asdict(choice)))
+
+
+def is_cut(effects: Sequence[Effect]) -> bool:
+    """Whether there may be more messages than these were counted from."""
+    return sum(effect.count for effect in effects) >= COUNTED_MAX
 
 
 def preview_of(keys: Sequence[UUID]) -> list[Effect]:
     """What a requeue of these messages, in whatever state, would run, by destination."""
-    return _effects(_rows(PREVIEW.format(which="key = ANY(%s::uuid[])"), [list(keys)]))
+    return _effects(_rows(PREVIEW.format(which="key = ANY(%s::uuid[])", most=len(keys)), [list(keys)]))
 
 
 def pattern(fingerprint: str) -> str:

@@ -103,7 +103,7 @@ class DeadLetterAdmin(SeenWithMessages):
         context = {
             "fingerprint": fingerprint,
             "group": group,
-            "effects": dead_letters.preview(choice) if group else [],
+            **_effects(choice if group else None),
             "rows": [
                 (row, aggregate_link(row.aggregate_type, row.aggregate_id))
                 for row in dead_letters.chosen(choice).order_by("-key")[:MESSAGES_SHOWN]
@@ -128,12 +128,10 @@ class DeadLetterAdmin(SeenWithMessages):
         if request.method == "POST" and form.is_valid():
             with once.from_form(form.cleaned_data["form_id"]):
                 return self._order(request, choice, form.answers())
-        effects = dead_letters.preview(choice)
         context = {
             "form": form,
             "pattern": dead_letters.pattern(choice.error_fingerprint),
-            "effects": effects,
-            "requeued": sum(effect.requeued for effect in effects),
+            **_effects(choice),
             "order": requeue_orders.under_way(choice),
         }
         return self._page(request, "requeue", f"Requeue {choice}", context)
@@ -152,7 +150,7 @@ class DeadLetterAdmin(SeenWithMessages):
             first = requeue_orders.under_way(choice)
             messages.warning(request, f"Nothing was ordered: {refusal}")
             return _to_order(first) if first else HttpResponseRedirect(reverse("admin:outbox_deadletter_changelist"))
-        messages.success(request, f"Ordered: {order.found:,} messages, {order.rate_per_second} a second.")
+        messages.success(request, f"Ordered: {order.found_text} messages, {order.rate_per_second} a second.")
         return _to_order(order.pk)
 
     def _must_see(self, request: HttpRequest) -> None:
@@ -168,6 +166,15 @@ class DeadLetterAdmin(SeenWithMessages):
             "may_requeue": request.user.has_perm(REQUEUE),
         }
         return TemplateResponse(request, f"outbox/dead_letters/{name}.html", {**shared, **context})
+
+
+def _effects(choice: Choice | None) -> dict[str, Any]:
+    effects = dead_letters.preview(choice) if choice else []
+    return {
+        "effects": effects,
+        "requeued": sum(effect.requeued for effect in effects),
+        "is_cut": dead_letters.is_cut(effects),
+    }
 
 
 def _to_order(pk: UUID) -> HttpResponseRedirect:

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from . import dead_letters, requeue_orders
+from .choice import COUNTED_MAX
 from .masking import masked
 from .models import OutboxMessage, RequeueOrder
 
@@ -63,7 +64,8 @@ def effects(found: Sequence[dead_letters.Effect]) -> str:
     )
     lines = [EFFECT.format(**one.as_dict()) for one in found]
     legend = "A requeue runs `run`; `dropped` are in the consumer's inbox already; those of sagas are left alone."
-    return "\n".join([head, *lines, legend])
+    more = [f"Only {COUNTED_MAX:,} were looked at: there may be more."] if dead_letters.is_cut(found) else []
+    return "\n".join([head, *lines, legend, *more])
 
 
 def told(row: OutboxMessage) -> dict[str, Any]:
@@ -101,6 +103,7 @@ def order_told(one: RequeueOrder) -> dict[str, Any]:
         **one.choice.given(),
         "status": one.status,
         "found": one.found,
+        "found_more": one.found_more,
         "requeued": one.requeued,
         "rate_per_second": one.rate_per_second,
         "ordered_at": one.ordered_at,
@@ -114,11 +117,12 @@ def order(one: RequeueOrder) -> str:
     """One requeue order for a person."""
     became = requeue_orders.outcome(one)
     told_of = ", ".join(f"{count:,} {state}" for state, count in sorted(became.items())) or "none yet"
+    looked_at = "of these" if sum(became.values()) < COUNTED_MAX else f"{COUNTED_MAX:,} of these, looked at,"
     lines = [
         f"Requeue order {one.pk}: {one.choice}",
         *([one.error_pattern] if one.error_pattern else []),
-        f"{one.status}: {one.requeued:,} of {one.found:,} made due again, {one.rate_per_second:,} a second; "
-        f"of these are now: {told_of}",
+        f"{one.status}: {one.requeued:,} of {one.found_text} made due again, {one.rate_per_second:,} a second; "
+        f"{looked_at} are now: {told_of}",
     ]
     return "\n".join(lines)
 
@@ -127,7 +131,7 @@ def bar(one: RequeueOrder) -> str:
     """How far an order is, on one line."""
     share = min(one.requeued / one.found, 1.0) if one.found else 1.0
     full = "█" * round(share * BAR_CHARACTERS)
-    return f"[{full:<{BAR_CHARACTERS}}] {one.requeued:,} of {one.found:,} {one.status}   "
+    return f"[{full:<{BAR_CHARACTERS}}] {one.requeued:,} of {one.found_text} {one.status}   "
 
 
 def _moment(moment: datetime | None) -> str:

@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from .choice import Choice
+from .choice import COUNTED_MAX, Choice, counted
 from .error_text import FINGERPRINT_CHARACTERS, PATTERN_MAX_CHARACTERS
 
 
@@ -67,6 +67,16 @@ class RequeueOrder(models.Model):
 
     def __str__(self) -> str:
         return f"requeue of {self.choice}"
+
+    @property
+    def found_text(self) -> str:
+        """How many it found, to be read."""
+        return counted(self.found)
+
+    @property
+    def found_more(self) -> bool:
+        """Whether it found more than were counted."""
+        return self.found >= COUNTED_MAX
 
     @property
     def choice(self) -> Choice:

@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 
 from . import acts, dead_letters, failure, operations
 from .acts import Person
-from .choice import Choice
+from .choice import COUNTED_MAX, Choice
 from .exceptions import VerbRefused
 from .models import RequeueOrder
 
@@ -44,6 +44,12 @@ SET requeued = requeued + %(requeued)s,
 WHERE id = %(id)s
 """
 
+# Index outbox_requeued.
+BECAME = """
+SELECT state, count(*) FROM (SELECT state FROM outbox_outboxmessage WHERE requeued_by = %s LIMIT %s) looked_at
+GROUP BY state
+"""
+
 
 def place(choice: Choice, *, rate_per_second: int, who: Person, reason: str) -> RequeueOrder:
     """Gives an order, and leaves the operator act. Raises VerbRefused: nothing to do, or the same is under way."""
@@ -51,7 +57,7 @@ def place(choice: Choice, *, rate_per_second: int, who: Person, reason: str) -> 
         raise VerbRefused(f"the rate is 1 to {RATE_MAX:,} messages a second.")
     while dead_letters.mark_unmarked() == dead_letters.UNMARKED_BATCH:
         pass
-    found = dead_letters.chosen(choice).filter(order_free=False).count()
+    found = dead_letters.chosen(choice).filter(order_free=False)[:COUNTED_MAX].count()
     if not found:
         raise VerbRefused(NOTHING_DEAD)
     try:
@@ -119,10 +125,9 @@ def cancel(pk: UUID, *, who: Person, reason: str) -> bool:
 
 
 def outcome(order: RequeueOrder) -> dict[str, int]:
-    """What became of the messages that an order made due, by state; index outbox_requeued."""
-    sql = "SELECT state, count(*) FROM outbox_outboxmessage WHERE requeued_by = %s GROUP BY state"
+    """What became of the messages that an order made due, by state; of more than COUNTED_MAX, that of some."""
     with connection.cursor() as cursor:
-        cursor.execute(sql, [order.pk])
+        cursor.execute(BECAME, [order.pk, COUNTED_MAX])
         return dict(cursor.fetchall())
 
 

@@ -15,6 +15,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from . import requeue_orders
+from .choice import COUNTED_MAX
 from .dead_letters_admin import REQUEUE, SeenWithMessages
 from .models import OutboxMessage, RequeueOrder
 from .operator_admin import Advice, OperatorAdmin, Verb
@@ -100,7 +101,7 @@ class RequeueOrderAdmin(SeenWithMessages, OperatorAdmin):
 
     @admin.display(description="requeued")
     def count(self, order: RequeueOrder) -> str:
-        return f"{order.requeued:,} of {order.found:,}"
+        return f"{order.requeued:,} of {order.found_text}"
 
     @admin.display(description="rate")
     def rate(self, order: RequeueOrder) -> str:
@@ -123,6 +124,7 @@ def _progress(order: RequeueOrder) -> dict[str, Any]:
     return {
         "order": order,
         "left": left,
+        "looked_at": COUNTED_MAX if sum(became.values()) >= COUNTED_MAX else None,
         "left_seconds": -(-left // order.rate_per_second),
         "done": became.get(OutboxMessage.State.DONE, 0),
         "under_way": became.get(OutboxMessage.State.OPEN, 0),

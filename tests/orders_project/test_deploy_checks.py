@@ -1,9 +1,10 @@
 """`check --deploy`: defaults and plain connections are refused, one's own machine is not."""
 
 import pytest
+from django.core.checks import WARNING
 
 from orders_project import deploy_checks
-from orders_project.deploy_checks import check_connections, check_secrets
+from orders_project.deploy_checks import check_connections, check_metrics_bind, check_secrets
 
 GOOD_SECRET = "a-secret-of-sufficient-length"
 
@@ -146,3 +147,27 @@ def test_customers_are_written_to_under_tls(settings, backend, host, tls, expect
     for name, value in tls.items():
         setattr(settings, name, value)
     assert numbers(check_connections(None)) == expected
+
+
+@pytest.mark.parametrize("bind", ["0.0.0.0:9100", ":9100", "[::]:9100", "203.0.114.7:9100", "[2a00:1450::1]:9100"])
+@pytest.mark.parametrize("token", ["", GOOD_SECRET])
+def test_metrics_that_strangers_may_read_are_a_warning_whatever_guards_the_webs(settings, bind, token):
+    settings.METRICS_BIND, settings.METRICS_TOKEN = bind, token
+
+    [warned] = check_metrics_bind(None)
+
+    assert (warned.id, warned.level) == ("orders_project.W101", WARNING)
+    assert bind in warned.msg
+
+
+@pytest.mark.parametrize("bind", ["", "127.0.0.1:9100", "[::1]:9100", "10.1.2.3:9100", "[fd00::1]:9100", "metrics:9100"])
+def test_metrics_on_an_address_of_ones_own_are_not(settings, bind):
+    settings.METRICS_BIND = bind
+
+    assert check_metrics_bind(None) == []
+
+
+def test_a_bind_that_nobody_can_read_is_another_checks(settings):
+    settings.METRICS_BIND = "nonsense"
+
+    assert check_metrics_bind(None) == []
