@@ -112,7 +112,7 @@ def _overdue(case: Case) -> str:
     """What was up, and what the step said when it was last tried: whoever reads it need not look further."""
     said = case.row.undo_error if case.undo else case.row.error
     late = f"{case.saga.current_step}: not finished by the saga's deadline"
-    return f"{late}, it last said: {said}" if said else late
+    return f"{late} ({said})" if said else late
 
 
 def _ids(case: Case) -> dict[str, str]:
