@@ -5,6 +5,7 @@ live page, finds the orders, reads why, and puts all of them right at once. ON_C
 pictures of the pages in: those of the README were taken so.
 """
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +29,7 @@ DESK, PHONE = 1280, 360
 REASON = "the carrier says that it is back"
 # What is put into the pages' scripts.
 ROWS = "document.querySelectorAll('#result_list tbody tr').length"
+CLOSE = "#providers a[aria-label='Close the breaker of shipping']"
 WAIT_FOR_A_PERSON = f"{ORDERS} sagas wait for a person"
 
 
@@ -57,15 +59,11 @@ def test_a_broken_carrier_is_seen_found_understood_put_right_and_watched_to_the_
     see_it_on_the_live_page(operator)
     find_the_orders_and_read_why(operator)
     mend_the_carrier(service)
-    close_the_breaker(operator)
-    assert acts(service) == {("demo-operator", "close", "breaker"): 1}
+    closed = close_the_breaker(operator)
     resume_all_of_them(operator)
     watch_it_drain(operator)
 
-    assert acts(service) == {
-        ("demo-operator", "close", "breaker"): 1,
-        ("demo-operator", "resume", "saga"): ORDERS,
-    }
+    assert acts(service) == {**closed, ("demo-operator", "resume", "saga"): ORDERS}
     # `make up` placed one that is confirmed and one that no carrier takes.
     assert ends(service) == {"confirmed": ORDERS + 1, "rejected": 1}
     judged = service.manage("audit", "--at-rest")
@@ -83,11 +81,11 @@ def break_the_carrier(service: MadeUp) -> None:
 
 def see_it_on_the_live_page(page: Browser) -> None:
     """Step 1: the page says what needs a look, and what a person must do comes first."""
-    page.until("symptoms.innerText.includes('The breaker of shipping is open')", seconds=PATIENCE_SECONDS)
+    page.until("symptoms.innerText.includes('create_shipment is paused: breaker open')", seconds=PATIENCE_SECONDS)
     page.until(f"symptoms.innerText.includes('{WAIT_FOR_A_PERSON}')", seconds=DEADLINE_SECONDS + PATIENCE_SECONDS)
     first, *others = page.tell("[...document.querySelectorAll('#symptoms a')].map(link => link.textContent)")
     assert first == WAIT_FOR_A_PERSON
-    assert "fulfil_order.create_shipment is paused: breaker open" in others
+    assert [one for one in others if one.startswith("The breaker of shipping is ")]
     assert page.tell(f"sagas.querySelector('a[href*=\"step=create_shipment\"]').textContent === '{ORDERS}'")
     look(page, "live-in-trouble")
 
@@ -121,11 +119,15 @@ def mend_the_carrier(service: MadeUp) -> None:
     assert told.returncode == 0, told.stderr
 
 
-def close_the_breaker(page: Browser) -> None:
-    """Step 5."""
+def close_the_breaker(page: Browser) -> dict[tuple[str, str, str], int]:
+    """Step 5; a trial call may be quicker, and nothing is left to click on. Tells what was done."""
     page.follow("#user-tools a[href$='/admin/live/']")
-    page.follow("#providers a[aria-label='Close the breaker of shipping']")
-    answer(page, leads_to="document.getElementById('live') !== null")
+    is_open = page.tell(f"document.querySelector({json.dumps(CLOSE)}) !== null")
+    if is_open:
+        page.follow(CLOSE)
+        answer(page, leads_to="document.getElementById('live') !== null")
+    page.until(f"document.querySelector({json.dumps(CLOSE)}) === null")
+    return {("demo-operator", "close", "breaker"): 1} if is_open else {}
 
 
 def resume_all_of_them(page: Browser) -> None:
