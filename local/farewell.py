@@ -9,6 +9,7 @@ from local.screen import Screen
 TEXT = """
   API            {base_url}/orders      (browsable; docs {base_url}/api/docs/)
   Admin          {base_url}/admin/      {username} / {password}
+  On call        {base_url}/admin/live/ {operator_username} / {operator_password}
   Health         {base_url}/health/ready
   Metrics        {metrics_url}
   Sandbox        {sandbox_url}          (the payment provider and carrier, with faults)
@@ -26,7 +27,7 @@ See how it went on:
 
   curl -s {base_url}/orders -H 'Authorization: Token {customer}'
 
-Let the carrier fail for a while, and put it right again (in a second shell):
+Let the carrier fail for a while, and put it right again (in a second shell; docs/operations.md, "A night on call"):
 
   .venv/bin/python manage.py sandbox mood shipping down
   .venv/bin/python manage.py sandbox mood shipping ok
@@ -50,6 +51,8 @@ class Farewell:
                 **places,
                 username=self.run["admin"].get("username", ""),
                 password=self.run["admin"].get("password", ""),
+                operator_username=self.run["operator"].get("username", ""),
+                operator_password=self.run["operator"].get("password", ""),
                 customer=self.run["tokens"].get("customer", ""),
                 folder=self.folder,
             )

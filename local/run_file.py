@@ -43,6 +43,7 @@ def write_run(folder: Folder, stack: Stack) -> dict[str, Any]:
         "base_url": stack.base_url,
         "tokens": credentials.get("tokens", {}),
         "admin": credentials.get("admin", {}),
+        "operator": credentials.get("operator", {}),
         "database_url": stack.environment["DATABASE_URL"],
         "broker_url": stack.environment["CELERY_BROKER_URL"],
         "sandbox_url": stack.sandbox_url,

@@ -83,13 +83,14 @@ class OrderAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         if order is None:
             raise Http404
+        told = timeline.read(order)
         context = {
             **self.admin_site.each_context(request),
             "title": f"Timeline of order {order.pk}",
             "opts": self.opts,
             "order": order,
-            "page": page_of(timeline.read(order), request.user),
-            "tone": ENDS.get(Order.Status(order.status), "running"),
+            "page": page_of(told, request.user),
+            "tone": "failed" if told.waits_for_a_person else ENDS.get(Order.Status(order.status), "running"),
             "tones": TONES,
         }
         return TemplateResponse(request, "admin/orders/order/timeline.html", context)

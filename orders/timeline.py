@@ -55,7 +55,10 @@ class Gap:
 
 @dataclass(frozen=True, kw_only=True)
 class Timeline:
-    """`next` says what happens next and when; `summary` is what is left of a purged saga, "" while it is there."""
+    """`next` says what happens next and when; `summary` is what is left of a purged saga, "" while it is there.
+
+    `saga_id` is that of its saga while it is there, which may wait for a person.
+    """
 
     order: Order
     read_at: datetime
@@ -63,6 +66,8 @@ class Timeline:
     gaps: Sequence[Gap] = ()
     next: Sequence[str] = ()
     summary: str = ""
+    saga_id: UUID | None = None
+    waits_for_a_person: bool = False
     trace_id: str | None = None
     is_cut: bool = False
 
@@ -94,6 +99,8 @@ def read(order: Order) -> Timeline:
         gaps=list(_gaps(order, entries, now)) if story or order.ended_at is None else [],
         next=outlook(story[0], now=now) if story else _next_without_saga(order),
         summary="" if story else order.fulfilment_summary,
+        saga_id=story[0].pk if story else None,
+        waits_for_a_person=bool(story and story[0].waits_for_a_person),
         trace_id=_trace_id(messages),
         is_cut=len(messages) > ROWS_MAX,
     )

@@ -60,6 +60,7 @@ class Page:
     events: Sequence[Event]
     headline: str
     hidden: int
+    verbs_at: SafeString | str
 
 
 def page_of(timeline: Timeline, user: AbstractBaseUser | AnonymousUser) -> Page:
@@ -77,6 +78,7 @@ def page_of(timeline: Timeline, user: AbstractBaseUser | AnonymousUser) -> Page:
         events=[_event(entry, shown) for entry in seen],
         headline=_headline(shown),
         hidden=len(timeline.entries) - len(seen),
+        verbs_at=_verbs_at(timeline, user),
     )
 
 
@@ -101,6 +103,7 @@ def _headline(timeline: Timeline) -> str:
         _counted(
             sum(entry.kind is Kind.STEP and entry.attempts > 1 for entry in entries), "step retried", "steps retried"
         ),
+        "waits for a person" if timeline.waits_for_a_person else "",
         _counted(_of(Kind.COMPENSATION, entries), "compensation", "compensations"),
         _counted(_of(Kind.OPERATOR_ACT, entries), "operator act", "operator acts"),
         _counted(_of(Kind.DIFFERENCE, entries), "difference with a book", "differences with books"),
@@ -108,6 +111,13 @@ def _headline(timeline: Timeline) -> str:
     if timeline.gaps:
         parts.append(f"waited {spoken(sum((gap.until - gap.since for gap in timeline.gaps), timedelta()))} in between")
     return ", ".join(part for part in parts if part) + "."
+
+
+def _verbs_at(timeline: Timeline, user: Any) -> SafeString | str:
+    """Where somebody can do something about an order that waits for it."""
+    if not timeline.waits_for_a_person or not user.has_perm("sagas.view_saga"):
+        return ""
+    return page_link("sagas_saga", timeline.saga_id, "its saga's page")
 
 
 def _of(kind: Kind, entries: Sequence[Entry]) -> int:

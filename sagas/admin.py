@@ -101,12 +101,23 @@ class StuckFilter(admin.SimpleListFilter):
         return selectors.stuck(queryset) if self.value() == "true" else queryset
 
 
+class StepFilter(admin.SimpleListFilter):
+    title = "step"
+    parameter_name = "step"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(name, name) for name in selectors.step_names()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Saga]) -> QuerySet[Saga]:
+        return queryset.filter(current_step=self.value()) if self.value() else queryset
+
+
 @admin.register(Saga)
 class SagaAdmin(OperatorAdmin):
     list_display = (
         "identity", "name", "subject", "status", "at_step", "said", "started_at",
     )  # fmt: skip
-    list_filter = (StuckFilter, "status", "direction")
+    list_filter = (StuckFilter, "status", StepFilter, "direction")
     search_fields = ("id", "subject_id")
     search_help_text = "Ids of sagas or of their subjects (orders), in full."
     change_form_template = "sagas/change_form.html"
@@ -171,6 +182,11 @@ class SagaAdmin(OperatorAdmin):
 
     def search(self, words: Sequence[str]) -> Q:
         return selectors.by_any_id([identity for word in words if (identity := _uuid(word))])
+
+    def filters_by_index(self, chosen: Mapping[str, str]) -> bool:
+        # Of live ones (saga_running, saga_needs_attention) there are few; millions ended at the last step.
+        live = "stuck" in chosen or chosen.get("status__exact") in {Saga.Status.RUNNING, Saga.Status.NEEDS_ATTENTION}
+        return live or "step" not in chosen
 
     def offered(self, row: Saga) -> Collection[str]:
         return verbs.guide(row).offered

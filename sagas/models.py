@@ -86,6 +86,10 @@ class Saga(models.Model):
         return self.status in {self.Status.RUNNING, self.Status.NEEDS_ATTENTION}
 
     @property
+    def waits_for_a_person(self) -> bool:
+        return self.status == self.Status.NEEDS_ATTENTION
+
+    @property
     def goes_backward(self) -> bool:
         return self.direction == self.Direction.BACKWARD
 

@@ -101,11 +101,18 @@ def _attend_overdue(saga_id: UUID) -> bool:
     if case is None or case.saga.waiting_for != waiting_for:
         return False
     outbox.withdraw(waiting_for)
-    case.saga.last_error = f"{case.saga.current_step}: not finished by the saga's deadline"
+    case.saga.last_error = _overdue(case)[:1000]
     decisions.attend(case)
     journal.save([case])
     log.error("saga.needs_attention", **_ids(case), reason=case.saga.last_error)
     return True
+
+
+def _overdue(case: Case) -> str:
+    """What was up, and what the step said when it was last tried: whoever reads it need not look further."""
+    said = case.row.undo_error if case.undo else case.row.error
+    late = f"{case.saga.current_step}: not finished by the saga's deadline"
+    return f"{late} ({said})" if said else late
 
 
 def _ids(case: Case) -> dict[str, str]:

@@ -57,6 +57,12 @@ def stuck(sagas: QuerySet[Saga]) -> QuerySet[Saga]:
     )
 
 
+def step_names() -> list[str]:
+    """The steps of every saga that this code knows, in their order."""
+    known = [step.name for name in definition.names() for one in definition.versions(name) for step in one.steps]
+    return list(dict.fromkeys(known))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Run:
     """What became of a step, or of its compensation. Secrets in the output are masked."""

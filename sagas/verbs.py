@@ -61,7 +61,9 @@ def guide(saga: Saga) -> Guidance:
     helpful = tuple(name for name in _remedies(case) if name in offered)
     because = saga.last_error or case.row.undo_error or case.row.error or f"{saga.current_step} did not end"
     return Guidance(
-        offered=offered, helpful=helpful, sentence=f"Needs attention because of {because}: {' or '.join(helpful)}."
+        offered=offered,
+        helpful=helpful,
+        sentence=f"Needs attention because of {because}. What helps: {' or '.join(helpful)}.",
     )
 
 

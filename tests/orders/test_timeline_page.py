@@ -15,7 +15,7 @@ from orders.models import Order
 from orders.time_axis import BUSY_WIDTH, IDLE_WIDTH, Axis
 from outbox.models import OutboxMessage
 from payments.models import Payment, Refund
-from sagas import lifecycle
+from sagas import lifecycle, recovery
 from sagas.models import Saga
 from tests.support import staff
 from tests.support.drive import deliver
@@ -116,6 +116,21 @@ def test_the_orders_page_leads_to_its_timeline(root: Client, shop: Shop):
     order = shop.order()
     page = root.get(f"/admin/orders/order/{order.pk}/change/").content.decode()
     assert f'href="/admin/orders/order/{order.pk}/timeline/"' in page
+
+
+def test_an_order_that_waits_for_a_person_says_so_and_leads_to_what_can_be_done(root: Client, shop: Shop):
+    order = shop.up_to("create_shipment")
+    assert 'class="timeline-headline tone-running"' in shown(root, order)
+    Saga.objects.update(deadline_at=timezone.now())
+    assert recovery.attend_overdue() == 1
+
+    page = shown(root, order)
+
+    assert 'class="timeline-headline tone-failed"' in page
+    assert re.search(r">Pending for [^<]+, waits for a person\b", page)
+    link = f'What can be done stands on <a href="/admin/sagas/saga/{saga_of(order).pk}/change/">'
+    assert link in page
+    assert "What can be done" not in shown(staff.signed_in(staff.operator("orders.view_order")), order)
 
 
 def test_whoever_may_look_at_orders_only_sees_the_order_and_how_much_is_left_out(shop: Shop):

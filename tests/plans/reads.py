@@ -58,6 +58,7 @@ SAGA_LISTS = [
     *(f"status__exact={status}" for status in ("running", "needs_attention", "completed", "compensated")),
     *(f"direction__exact={direction}" for direction in ("forward", "backward")),
     "stuck=true",
+    *(f"step=create_shipment{more}" for more in ("", "&status__exact=running", "&status__exact=needs_attention")),
     "q=0197c2a4-0000-7000-8000-000000000000",
     "p=100",
 ]

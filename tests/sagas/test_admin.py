@@ -56,6 +56,17 @@ class TestPages:
                 assert answer.status_code == 200, (page, row.pk)
                 assert "tok_ok" not in answer.content.decode(), page
 
+    def test_the_list_shows_those_at_one_step(self, root, shop: Shop):
+        ended, moving = shop.driven(), shop.up_to("create_shipment")
+
+        def listed(query: str) -> set[Any]:
+            return {row.subject_id for row in root.get(f"/admin/{SAGAS}/?{query}").context["cl"].result_list}
+
+        assert listed("step=create_shipment") == {moving.pk}
+        assert listed("step=create_shipment&status__exact=running") == {moving.pk}
+        assert listed("step=create_shipment&status__exact=needs_attention") == set()
+        assert listed("") == {ended.pk, moving.pk}
+
     def test_no_list_reads_more_for_more_rows(self, root, shop: Shop):
         shop.provider.will("create", "refuse")
         shop.driven()
@@ -104,7 +115,7 @@ class TestPages:
         stuck = saga_of(needing_attention(shop))
         assert _offered(root, stuck.pk) == ["retry", "resume", "skip", "compensate", "cancel"]
         page = root.get(f"/admin/{SAGAS}/{stuck.pk}/change/").content.decode()
-        assert "Needs attention because of charge_payment: 503: resume or compensate." in page
+        assert "Needs attention because of charge_payment: 503. What helps: resume or compensate." in page
         assert page.count('class="button default"') == 2
 
     def test_a_verb_on_a_saga_that_has_ended_is_an_error_and_leaves_no_act(self, root, shop: Shop):

@@ -11,6 +11,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from outbox.models import OperatorAct
+from sagas import recovery
 from sagas.models import Saga, SagaStep
 from tests.support.drive import deliver, drive
 from tests.support.shop import Shop, message_of, outcome, saga_of, step
@@ -132,6 +133,45 @@ class TestVerbs:
 
         assert outcome(order)[0] == "confirmed"
         assert shop.provider.asked("charge") == 1
+
+
+class TestAllAtOneStep:
+    @pytest.fixture
+    def stuck(self, shop: Shop) -> list[Any]:
+        """Three that wait for a person at one step; one that waits at another, and one that is on its way."""
+        *orders, elsewhere, moving = [shop.up_to("create_shipment") for _ in range(5)]
+        Saga.objects.exclude(subject_id=moving.pk).update(deadline_at=timezone.now())
+        assert recovery.attend_overdue() == 4
+        Saga.objects.filter(subject_id=elsewhere.pk).update(current_step="confirm_order")
+        return [*orders, elsewhere, moving]
+
+    def test_resumes_each_of_them_once_and_no_other(self, shop: Shop, stuck: list[Any]):
+        words = ("sagas", "resume", "--all-at", "create_shipment", "--reason", "the carrier is back")
+        assert run(*words, "--dry-run") == "resume: would be done to 3.\n"
+        assert OperatorAct.objects.count() == 0
+
+        assert run(*words, "--rate", "1000") == "resume: done to 3 of 3.\n"
+        assert run(*words) == "resume: done to 0 of 0.\n"
+        drive()
+
+        assert [outcome(order)[2] for order in stuck] == [*["completed"] * 3, "needs_attention", "completed"]
+        told = OperatorAct.objects.order_by("target_id").values_list("target_id", "verb", "reason")
+        ids = sorted(str(saga_of(order).pk) for order in stuck[:3])
+        assert list(told) == [(identity, "resume", "the carrier is back") for identity in ids]
+
+    def test_one_that_refuses_costs_only_itself_and_ends_with_exit_code_1(self, stuck: list[Any]):
+        Saga.objects.filter(subject_id=stuck[1].pk).update(version=7)
+
+        words = ("sagas", "resume", "--all-at", "create_shipment", "--reason", "x", "--rate", "1000")
+        assert fails(*words) == (1, "1 refused, or moved on meanwhile.")
+
+        assert [saga_of(order).status for order in stuck[:3]] == ["running", "needs_attention", "running"]
+
+    def test_an_unknown_step_is_misuse_and_other_verbs_look_at_each(self):
+        code, text = fails("sagas", "resume", "--all-at", "ship", "--reason", "x")
+        assert code == 2
+        assert "There are reserve_stock, charge_payment, create_shipment, confirm_order" in text
+        assert "argument id" in fails("sagas", "compensate", "--all-at", "create_shipment", "--reason", "x")[1]
 
 
 class TestCheck:

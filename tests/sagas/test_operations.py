@@ -49,6 +49,22 @@ def attended(shop):
     return order
 
 
+class TestOverdue:
+    def test_its_error_tells_what_the_step_last_said(self, shop):
+        shop.provider.always("create", "unavailable")
+        order = shop.up_to("create_shipment")
+        deliver(step("create_shipment"))
+        said = step_of(order, "create_shipment").error
+        Saga.objects.update(deadline_at=timezone.now() - timedelta(seconds=1))
+        assert recovery.attend_overdue() == 1
+
+        assert said
+        assert saga_of(order).last_error == f"create_shipment: not finished by the saga's deadline ({said})"
+
+    def test_of_a_step_that_said_nothing_it_tells_the_deadline_alone(self, shop):
+        assert saga_of(attended(shop)).last_error == "create_shipment: not finished by the saga's deadline"
+
+
 class TestRetryAndResume:
     def test_retry_makes_a_waiting_step_due_once(self, shop, act):
         order = unknown(shop)

@@ -4,6 +4,7 @@ Without chromium those tests are skipped, and fail in CI. Everything that the pa
 that it asks for is kept, so that a test can say that there was no error and that nothing left the machine.
 """
 
+import base64
 import json
 import os
 import shutil
@@ -85,6 +86,45 @@ class Browser:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
+    def follow(self, selector: str) -> None:
+        """Clicks a link or a button, and waits for the page that it leads to."""
+        with self._came:
+            before = self._loads
+        self.click(selector)
+        with self._came:
+            assert self._came.wait_for(lambda: self._loads > before, WAIT_SECONDS), f"{selector} led to no page"
+
+    def click(self, selector: str, *, times: int = 1) -> None:
+        """Where a person would: in the middle of what they see; twice is a double click."""
+        self.until(f"document.querySelector({json.dumps(selector)}) !== null")
+        place = self.tell(MIDDLE % json.dumps(selector))
+        assert place["seen"], f"{selector} lies under something else"
+        for clicks in range(1, times + 1):
+            for kind in ("mousePressed", "mouseReleased"):
+                at = {"x": place["x"], "y": place["y"], "button": "left", "clickCount": clicks}
+                self.send("Input.dispatchMouseEvent", type=kind, **at)
+
+    def fill(self, selector: str, text: str) -> None:
+        """Types into a field."""
+        self.tell(f"document.querySelector({json.dumps(selector)}).focus()")
+        self.send("Input.insertText", text=text)
+
+    def text(self) -> str:
+        """What the page says."""
+        return str(self.tell("document.body.innerText"))
+
+    def screen(self, *, width: int, height: int = 800, dark: bool = False) -> None:
+        """How large the window is, and which colours its owner likes."""
+        mobile = width < 500
+        self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.send("Emulation.setEmulatedMedia", features=[scheme])
+
+    def photograph(self, file: Path) -> None:
+        """What the window shows, as PNG, once no colour is on its way to another."""
+        self.until("document.getAnimations().length === 0")
+        file.write_bytes(base64.b64decode(self.send("Page.captureScreenshot", format="png")["data"]))
+
     def until(self, expression: str, *, seconds: float = WAIT_SECONDS) -> None:
         """Waits until the page says so."""
         deadline = time.monotonic() + seconds
@@ -131,6 +171,14 @@ class Browser:
                 self.addresses.append(params["request"]["url"])
 
 
+# An element's middle in the window, once it is scrolled there; `seen` says that a click there meets it.
+MIDDLE = """(() => {
+    const found = document.querySelector(%s);
+    found.scrollIntoView({block: "center", inline: "center", behavior: "instant"});
+    const box = found.getClientRects()[0], x = box.x + box.width / 2, y = box.y + box.height / 2;
+    const met = document.elementFromPoint(x, y);
+    return {x, y, seen: found.contains(met)};
+})()"""
 BODY = "document.body && document.body.innerText"
 
 

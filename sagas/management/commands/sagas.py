@@ -2,6 +2,7 @@
 
 from argparse import ArgumentParser
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
@@ -13,13 +14,16 @@ from outbox.command_line import (
     MISUSED,
     PROPOSED,
     REFUSED,
+    Misuse,
     ServiceCommand,
     add_act,
     add_dry_run,
     add_json,
     add_limit,
+    person,
+    positive,
 )
-from sagas import definition, selectors
+from sagas import definition, groups, selectors
 from sagas.models import Saga
 from sagas.serializers import SagaDetailSerializer, SagaSerializer
 from sagas.steps_table import table
@@ -44,11 +48,15 @@ class Command(ServiceCommand):
         ("sagas list --stuck", "those that need a look, and why"),
         ("sagas show 01a1f95a-5af0-75b8-a609-0e58f86b53e2", "its steps, and what it waits for"),
         ('sagas retry 01a1f95a-5af0-75b8-a609-0e58f86b53e2 --reason "the provider is back"', "go on now"),
+        (
+            'sagas resume --all-at create_shipment --reason "the carrier is back"',
+            "every saga that waits for a person at that step",
+        ),
         ("sagas check", "for a deploy: exit code 1 when live sagas are unknown to this code"),
     )
     exit_codes = {
         DONE: "told, done, or done before",
-        REFUSED: "not applicable, refused, not found; check: live sagas that this code does not know",
+        REFUSED: "not applicable, refused (or some were), not found; check: live sagas that this code does not know",
         MISUSED: "misuse",
         PROPOSED: "skip and resolve under the two-person rule: proposed, and waits for a second person",
     }
@@ -69,7 +77,13 @@ class Command(ServiceCommand):
             self._add_verb(actions.add_parser(name, help=text), name)
 
     def _add_verb(self, verb: ArgumentParser, name: str) -> None:
-        verb.add_argument("id", type=UUID, help="the saga's id, or its order's")
+        which = verb.add_mutually_exclusive_group(required=True) if name in groups.VERBS else verb
+        optional = "?" if name in groups.VERBS else None
+        which.add_argument("id", type=UUID, nargs=optional, help="the saga's id, or its order's")
+        if name in groups.VERBS:
+            which.add_argument("--all-at", metavar="STEP", help="instead: all that wait for a person at this step")
+            rate = groups.RATE_DEFAULT
+            verb.add_argument("--rate", type=positive, default=rate, help=f"with --all-at: sagas a second ({rate})")
         if name == "resolve":
             became = verb.add_mutually_exclusive_group(required=True)
             became.add_argument("--happened", metavar="REFERENCE", help="the provider's reference of what happened")
@@ -80,7 +94,9 @@ class Command(ServiceCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         action = options["action"]
-        if action in VERBS:
+        if options.get("all_at"):
+            self._verb_on_all(action, options)
+        elif action in VERBS:
             self._verb(action, options)
         else:
             {"list": self._list, "show": self._show, "check": self._check}[action](options)
@@ -129,6 +145,29 @@ class Command(ServiceCommand):
     def _verb(self, name: str, options: dict[str, Any]) -> None:
         more = {"happened": options["happened"]} if name == "resolve" else {}
         self.do(proposals.verb_on("saga", name), _find(options["id"]), options, **more)
+
+    def _verb_on_all(self, name: str, options: dict[str, Any]) -> None:
+        step, who = options["all_at"], person(options)
+        if step not in selectors.step_names():
+            raise Misuse(f"--all-at {step}: no saga has such a step. There are {', '.join(selectors.step_names())}.")
+        found = groups.waiting_at(step)
+        if options["dry_run"]:
+            self._tell_group(groups.Report(found=len(found)), f"{name}: would be done to {len(found)}.", options)
+            return
+        with self.progress("sagas", options, total=len(found)) as progress:
+            sagas = groups.paced(found, rate_per_second=options["rate"], told=progress.add)
+            report = groups.perform(name, sagas, who=who, reason=options["reason"])
+        self._tell_group(report, f"{name}: done to {report.done} of {report.found}.", options)
+        if report.refused:
+            raise CommandError(f"{len(report.refused)} refused, or moved on meanwhile.", returncode=REFUSED)
+
+    def _tell_group(self, report: groups.Report, said: str, options: dict[str, Any]) -> None:
+        if options["json"]:
+            self.print_json(asdict(report))
+            return
+        for sentence in report.refused:
+            self.stderr.write(sentence)
+        self.stdout.write(said)
 
 
 def _line(saga: Saga) -> str:
