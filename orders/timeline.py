@@ -30,8 +30,10 @@ from .models import Order
 from .selectors import FULFILMENT
 from .timeline_entries import Entry, Kind
 
-# An order has tens of messages; a story beyond this is cut, and says so.
-ROWS_MAX: Final = 500
+# An order has tens of messages. A story beyond this tells how it began and how it stands, and how many are left out.
+FIRST_MESSAGES: Final = 100
+LAST_MESSAGES: Final = 400
+ACTS_MAX: Final = 500
 # Shorter ones are what it takes to ring a worker.
 GAP_MIN: Final = timedelta(seconds=1)
 # What moves the order on: while none of it is under way, the order waits.
@@ -69,7 +71,12 @@ class Timeline:
     saga_id: UUID | None = None
     waits_for_a_person: bool = False
     trace_id: str | None = None
-    is_cut: bool = False
+    # Messages between the first and the last ones.
+    left_out: int = 0
+
+    @property
+    def is_cut(self) -> bool:
+        return self.left_out > 0
 
 
 Source = Callable[[UUID], Sequence[Entry]]
@@ -87,10 +94,10 @@ def read(order: Order) -> Timeline:
     now = outbox.clock()
     story = sagas.story(FULFILMENT, order.pk)
     entries = [*_domain(order), *(rows.of_saga(*story) if story else ())]
-    messages = outbox.about(_aggregates(order, entries), limit=ROWS_MAX + 1)
-    entries += rows.of_messages(messages[:ROWS_MAX])
+    messages, left_out = outbox.about(_aggregates(order, entries), first=FIRST_MESSAGES, last=LAST_MESSAGES)
+    entries += rows.of_messages(messages)
     entries += chain.from_iterable(source(order.pk) for source in _sources)
-    entries += rows.of_acts(outbox.acts_on(_targets(entries), limit=ROWS_MAX))
+    entries += rows.of_acts(outbox.acts_on(_targets(entries), limit=ACTS_MAX))
     entries.sort(key=lambda entry: entry.began_at)
     return Timeline(
         order=order,
@@ -102,7 +109,7 @@ def read(order: Order) -> Timeline:
         saga_id=story[0].pk if story else None,
         waits_for_a_person=bool(story and story[0].waits_for_a_person),
         trace_id=_trace_id(messages),
-        is_cut=len(messages) > ROWS_MAX,
+        left_out=left_out,
     )
 
 

@@ -57,3 +57,4 @@ class StaffTimelineSerializer(TimelineSerializer):
     summary = serializers.CharField(allow_blank=True, help_text="What is left of a saga that is purged.")
     trace_id = serializers.CharField(allow_null=True)
     is_cut = serializers.BooleanField(help_text="There are more messages than are shown.")
+    left_out = serializers.IntegerField(help_text="So many messages between the first and the last are not shown.")

@@ -45,7 +45,7 @@ def requeue(
         states += [OutboxMessage.State.DONE, OutboxMessage.State.SKIPPED]
     eligible = Q(state__in=states, order_free=False)
     changes = {"state": OutboxMessage.State.OPEN, "due_at": Now(), "attempts": 0, "finished_at": None}
-    # It is not dead any more: when it dies again, that is when it died, and of what. `last_error` says why until it ends.
+    # It is not dead any more. When it dies again, that is when it died, and of what.
     changes |= {"died_at": None, "error_fingerprint": ""}
     if ordered is not None:
         eligible &= Q(died_at__lte=ordered.ordered_at) & (Q(requeued_by=None) | ~Q(requeued_by=ordered.pk))

@@ -15,6 +15,8 @@ from .models import Destination, InboxMessage, OperatorAct, OutboxMessage
 
 # How far back a filter looks that no index serves.
 UNINDEXED_ROWS_MAX = 100_000
+# Of one aggregate's messages that are not shown.
+LEFT_OUT_MAX = 10_000
 
 # Indexes outbox_open and outbox_dead: only unfinished rows are read (IN would read them all). A pause ends for a look
 # at its breaker and begins again at the next ring: what ended within two seconds is still called paused, so that the
@@ -150,13 +152,20 @@ def find(message_id: UUID) -> list[OutboxMessage]:
     return list(with_readings(OutboxMessage.objects.filter(message_id=message_id)).order_by("key"))
 
 
-def about(aggregate_ids: Sequence[UUID], *, limit: int) -> list[OutboxMessage]:
-    """Messages about any of these, each with its reading, oldest first; payloads are not read.
+def about(aggregate_ids: Sequence[UUID], *, first: int, last: int) -> tuple[list[OutboxMessage], int]:
+    """The first and the last messages about any of these, each with its reading, oldest first; payloads are not read.
 
+    And how many between them are left out, counted up to LEFT_OUT_MAX.
     Index one_message_per_aggregate_sequence_and_destination, whose first column is the aggregate.
     """
     rows = OutboxMessage.objects.filter(aggregate_id__in=aggregate_ids).defer("payload")
-    return list(with_readings(rows).order_by("id")[:limit])
+    oldest = list(with_readings(rows).order_by("id")[:first])
+    if len(oldest) < first:
+        return oldest, 0
+    others = rows.filter(id__gt=oldest[-1].id)
+    newest = list(with_readings(others).order_by("-id")[:last])
+    left_out = others.filter(id__lt=newest[-1].id)[:LEFT_OUT_MAX].count() if newest else 0
+    return [*oldest, *reversed(newest)], left_out
 
 
 def acts_on(targets: Mapping[str, Sequence[str]], *, limit: int) -> list[OperatorAct]:

@@ -294,9 +294,6 @@ def _backoff(policy: RetryPolicy, attempts: int) -> timedelta:
 
 def _text(outcome: Outcome) -> str:
     """What it said, as staff may read it."""
-    match outcome:
-        case Refused(reason=reason, error=error):
-            return one_line(error or reason)[:900]
-        case Retry(reason=reason) | Unknown(reason=reason):
-            return one_line(reason)[:900]
-    return ""
+    if isinstance(outcome, Refused):
+        return one_line(outcome.error or outcome.reason)[:900]
+    return one_line(outcome.reason)[:900] if isinstance(outcome, Retry | Unknown) else ""

@@ -100,8 +100,10 @@ def hold_orders_at_every_stage(service: Service) -> dict[str, set[uuid.UUID]]:
     mood(service, "payments", "down")
     held["charging"] = ids(place(service, 4))
     service.wait_until(
-        lambda: Saga.objects.filter(subject_id__in=held["charging"], current_step="charge_payment").count() == 4
-        and Payment.objects.filter(order_id__in=held["charging"]).exists(),
+        lambda: (
+            Saga.objects.filter(subject_id__in=held["charging"], current_step="charge_payment").count() == 4
+            and Payment.objects.filter(order_id__in=held["charging"]).exists()
+        ),
         within_seconds=60,
         what="a first attempt to charge one of the others",
     )

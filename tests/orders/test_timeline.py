@@ -13,7 +13,6 @@ from rest_framework.test import APIClient
 
 from audit.models import Difference
 from orders.models import Order
-from orders.timeline import ROWS_MAX
 from orders.timeline_serializers import EntrySerializer, StaffTimelineSerializer, TimelineSerializer
 from outbox.models import OutboxMessage
 from sagas import lifecycle, operations
@@ -161,13 +160,30 @@ class TestStaff:
         [found] = entries(told(staff, order), "difference")
         assert (found["name"], found["status"], found["facts"]["theirs"]) == ("charge late_capture", "open", "captured")
 
-    def test_more_messages_than_a_page_holds_are_cut_and_it_says_so(self, staff: APIClient, shop: Shop, monkeypatch):
+    @pytest.mark.parametrize(("first", "last"), [(2, 3), (2, 1), (3, 1)])
+    def test_a_story_that_is_too_long_tells_how_it_began_and_how_it_stands(
+        self, staff: APIClient, shop: Shop, monkeypatch, first: int, last: int
+    ):
         order = shop.driven()
-        assert ROWS_MAX >= 100
-        monkeypatch.setattr("orders.timeline.ROWS_MAX", 3)
+        mine = OutboxMessage.objects.filter(correlation_id=order.pk).order_by("id")
+        keys = [str(key) for key in mine.values_list("key", flat=True)]
+        assert len(keys) > first + last
+        monkeypatch.setattr("orders.timeline.FIRST_MESSAGES", first)
+        monkeypatch.setattr("orders.timeline.LAST_MESSAGES", last)
+
         body = told(staff, order)
-        assert body["is_cut"] is True
-        assert len(entries(body, "message")) == 3
+
+        assert {entry["row"]["id"] for entry in entries(body, "message")} == {*keys[:first], *keys[-last:]}
+        assert (body["is_cut"], body["left_out"]) == (True, len(keys) - first - last)
+
+    def test_a_story_that_just_fits_is_whole(self, staff: APIClient, shop: Shop, monkeypatch):
+        order = shop.driven()
+        count = OutboxMessage.objects.filter(correlation_id=order.pk).count()
+        monkeypatch.setattr("orders.timeline.FIRST_MESSAGES", 2)
+        for last in (count - 2, count):
+            monkeypatch.setattr("orders.timeline.LAST_MESSAGES", last)
+            body = told(staff, order)
+            assert (len(entries(body, "message")), body["is_cut"], body["left_out"]) == (count, False, 0)
 
     def test_as_many_queries_for_a_long_story_as_for_a_short_one(self, staff: APIClient, shop: Shop):
         order = compensated(shop)

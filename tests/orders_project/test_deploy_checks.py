@@ -160,7 +160,9 @@ def test_metrics_that_strangers_may_read_are_a_warning_whatever_guards_the_webs(
     assert bind in warned.msg
 
 
-@pytest.mark.parametrize("bind", ["", "127.0.0.1:9100", "[::1]:9100", "10.1.2.3:9100", "[fd00::1]:9100", "metrics:9100"])
+@pytest.mark.parametrize(
+    "bind", ["", "127.0.0.1:9100", "[::1]:9100", "10.1.2.3:9100", "[fd00::1]:9100", "metrics:9100"]
+)
 def test_metrics_on_an_address_of_ones_own_are_not(settings, bind):
     settings.METRICS_BIND = bind
 

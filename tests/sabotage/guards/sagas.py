@@ -7,6 +7,7 @@ SAGAS = "sagas_saga"
 RUNNERS = "tests/failures/test_two_runners.py"
 COMPENSATION = "tests/failures/test_compensation_fails.py"
 FULFILMENT = "tests/sagas/test_fulfilment.py"
+IDENTITY = "tests/sagas/test_identity.py"
 DECISIONS = "tests/sagas/test_decisions.py"
 CANCELS = "tests/failures/test_f16_cancel_races.py"
 BAD_ROWS = "tests/sabotage/test_bad_rows.py"
@@ -39,11 +40,25 @@ GUARDS = [
         caught_by=[f"{RUNNERS}::TestGuards::test_i6_a_running_saga_waits_for_one_message"],
     ),
     Guard(
+        name="a_sagas_id_is_derived",
+        promises="I3",
+        guards="a saga that a restore makes begin again asks providers under the keys that they know",
+        layers={CODE: [Edit("sagas.identity.saga_id", "subject_id.version != 7", "True")]},
+        caught_by=[
+            f"{IDENTITY}::test_one_subject_has_one_saga_of_a_name_whenever_it_is_asked",
+            f"{IDENTITY}::test_a_fulfilment_that_a_restore_makes_begin_again_charges_under_the_key_it_had",
+        ],
+    ),
+    Guard(
         name="one_saga_per_subject",
         promises="I5, I6",
         guards="an order has one saga, however often its event comes",
         layers={
-            CODE: [Edit("sagas.lifecycle.start", "if subject_id not in known", "if True")],
+            CODE: [
+                Edit("sagas.lifecycle.start", "if subject_id not in known", "if True"),
+                # With its own id the second one would be refused as the first.
+                Edit("sagas.identity.saga_id", "subject_id.version != 7", "True"),
+            ],
             POSTGRES: [constraint(SAGAS, "one_saga_per_name_and_subject")],
         },
         caught_by=[
