@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from django.db import OperationalError, connection
+
 from outbox.acts import Person
 
 from . import verbs
@@ -47,6 +49,10 @@ def perform(name: str, saga_ids: Iterable[UUID], *, who: Person, reason: str) ->
             report.done += verbs.perform(name, saga_id, who=who, reason=reason)
         except SagaError as refusal:
             report.refused.append(f"{saga_id}: {refusal}")
+        except OperationalError as error:
+            if not connection.is_usable():
+                raise
+            report.refused.append(f"{saga_id}: the database could not do it now, try again ({error}).")
     return report
 
 

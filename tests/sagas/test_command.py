@@ -8,10 +8,11 @@ from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 from django.utils import timezone
 
 from outbox.models import OperatorAct
-from sagas import recovery
+from sagas import recovery, verbs
 from sagas.models import Saga, SagaStep
 from tests.support.drive import deliver, drive
 from tests.support.shop import Shop, message_of, outcome, saga_of, step
@@ -166,6 +167,20 @@ class TestAllAtOneStep:
         assert fails(*words) == (1, "1 refused, or moved on meanwhile.")
 
         assert [saga_of(order).status for order in stuck[:3]] == ["running", "needs_attention", "running"]
+
+    def test_a_row_that_somebody_holds_costs_only_itself(self, stuck: list[Any], monkeypatch: pytest.MonkeyPatch):
+        held, done = saga_of(stuck[0]).pk, verbs.perform
+
+        def perform(name: str, saga_id: Any, **answers: Any) -> bool:
+            if saga_id == held:
+                raise OperationalError("canceling statement due to lock timeout")
+            return done(name, saga_id, **answers)
+
+        monkeypatch.setattr(verbs, "perform", perform)
+        words = ("sagas", "resume", "--all-at", "create_shipment", "--reason", "x", "--rate", "1000")
+        assert fails(*words)[0] == 1
+
+        assert [saga_of(order).status for order in stuck[:3]] == ["needs_attention", "running", "running"]
 
     def test_an_unknown_step_is_misuse_and_other_verbs_look_at_each(self):
         code, text = fails("sagas", "resume", "--all-at", "ship", "--reason", "x")
