@@ -59,6 +59,7 @@ class OutboxMessageAdmin(OperatorAdmin):
             form=message_verbs.EditForm,
             one_at_a_time=True,
             preview=message_verbs.preview_edit,
+            meant=message_verbs.meant_by_edit,
             refusals=(VerbRefused, PayloadRefused),
             dangerous=True,
             state_of=message_verbs.stands_at,
