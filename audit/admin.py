@@ -1,6 +1,6 @@
 """Differences with the providers' books in the admin: read-only, with the operator's verb."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from django.contrib import admin
@@ -43,6 +43,10 @@ class DifferenceAdmin(OperatorAdmin):
             state_of=lambda row: f"{row.state} {row.kind}: {_said(row.ours)}, {_said(row.theirs)}",
         ),
     )
+
+    def filters_by_index(self, chosen: Mapping[str, str]) -> bool:
+        # Index difference_open.
+        return not chosen or chosen.get("state__exact") == Difference.State.OPEN
 
     def offered(self, row: Difference) -> Collection[str]:
         return ["resolve"] if row.state == Difference.State.OPEN else []

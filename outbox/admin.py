@@ -1,7 +1,8 @@
-"""Outbox, inbox, destinations, heartbeats and operator acts in the admin: read-only, with the operator's verbs."""
+"""Outbox, inbox, destinations and heartbeats in the admin: read-only, with the operator's verbs."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
@@ -11,14 +12,15 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from . import acts_admin as _registers_acts  # noqa: F401 - files of their own, for their length
 from . import editing, message_verbs, selectors
-from . import proposal_admin as _registers_proposals  # noqa: F401 - a file of its own, for its length
+from . import proposal_admin as _registers_proposals  # noqa: F401
 from .admin_filters import ConsumerFilter, DestinationFilter, ReadingFilter, StuckFilter
-from .aggregates import PAGES, aggregate_link
+from .aggregates import aggregate_link
 from .dead_letters_admin import DeadLetterAdmin
 from .exceptions import PayloadRefused, VerbRefused
 from .filters import RARE_STATES
-from .models import DeadLetter, Destination, Heartbeat, InboxEntry, OperatorAct, OutboxMessage, RequeueOrder
+from .models import DeadLetter, Destination, Heartbeat, InboxEntry, OutboxMessage, RequeueOrder
 from .operator_admin import OperatorAdmin, Verb
 from .read_only_admin import ReadOnlyAdmin, acts_link, joined, list_link, page_link, pretty_json
 from .requeue_orders_admin import RequeueOrderAdmin
@@ -59,6 +61,7 @@ class OutboxMessageAdmin(OperatorAdmin):
             form=message_verbs.EditForm,
             one_at_a_time=True,
             preview=message_verbs.preview_edit,
+            meant=message_verbs.meant_by_edit,
             refusals=(VerbRefused, PayloadRefused),
             dangerous=True,
             state_of=message_verbs.stands_at,
@@ -161,6 +164,15 @@ class InboxEntryAdmin(ReadOnlyAdmin):
     )
     ordering = ("-message_id", "-id")
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> InboxEntry | None:
+        """By the table's own key: the view's text has no index."""
+        word, _, consumer = object_id.partition(" ")
+        try:
+            message_id = UUID(word)
+        except ValueError:
+            return None
+        return self.get_queryset(request).filter(consumer=consumer, message_id=message_id).first()
+
     @admin.display(description="message")
     def message(self, row: InboxEntry) -> SafeString | str:
         return list_link("outbox_outboxmessage", str(row.message_id), q=row.message_id)
@@ -214,34 +226,6 @@ class HeartbeatAdmin(ReadOnlyAdmin):
     @admin.display(description="seconds ago")
     def age(self, heartbeat: Heartbeat) -> int:
         return round((timezone.now() - heartbeat.seen_at).total_seconds())
-
-
-@admin.register(OperatorAct)
-class OperatorActAdmin(ReadOnlyAdmin):
-    list_display = ("acted_at", "person", "verb", "target_type", "target", "reason")
-    fields = ("acted_at", "person", "verb", "target_type", "target", "reason", "detail")
-    list_filter = ("verb", "target_type")
-    list_select_related = ("who", "approved_by")
-    search_fields = ("target_id", "who__username")
-    search_help_text = "A target's id, or a user name, in full."
-
-    @admin.display(description="who")
-    def person(self, act: OperatorAct) -> str:
-        who = str(act.who) if act.who else "command line"
-        return f"{who}, approved by {act.approved_by}" if act.approved_by else who
-
-    @admin.display(description="target")
-    def target(self, act: OperatorAct) -> SafeString | str:
-        pages = {
-            **PAGES,
-            "outboxmessage": "outbox_outboxmessage",
-            "destination": "outbox_destination",
-            "difference": "audit_difference",
-            "proposal": "outbox_proposal",
-            "requeueorder": "outbox_requeueorder",
-        }
-        page = pages.get(act.target_type)
-        return page_link(page, act.target_id) if page else act.target_id
 
 
 admin.site.register(DeadLetter, DeadLetterAdmin)

@@ -1,7 +1,8 @@
 """The admin's pages of dead messages: what they died of, one group, what a requeue would run, who waits behind whom.
 
 Guarantee: whoever sees messages sees these pages; ordering a requeue takes its permission, a reason and a POST with a
-CSRF token, and a double click orders once. Not guaranteed: that the numbers stand still; each page says what it read.
+CSRF token, and one form orders once, however often it is sent (F14). Not guaranteed: that the numbers stand still; each
+page says what it read.
 """
 
 from typing import Any
@@ -18,7 +19,7 @@ from django.urls import URLPattern, path, reverse
 from . import dead_letters, once, requeue_orders, selectors
 from .aggregates import aggregate_link
 from .choice import Choice
-from .exceptions import VerbRefused
+from .exceptions import AlreadyActed, VerbRefused
 from .models import OutboxMessage, RequeueOrder
 from .operator_admin import ReasonForm
 from .read_only_admin import ReadOnlyAdmin
@@ -143,9 +144,12 @@ class DeadLetterAdmin(SeenWithMessages):
         return self._page(request, "waiting", "Waiting behind another message", context)
 
     def _order(self, request: HttpRequest, choice: Choice, answers: dict[str, Any]) -> HttpResponse:
-        """Gives the order and shows it; a double click is led to the first one's."""
+        """Gives the order and shows it; who clicks twice, or sends the page again, is led to the first one's."""
         try:
             order = requeue_orders.place(choice, who=request.user, **answers)
+        except AlreadyActed as again:
+            messages.warning(request, f"Nothing was ordered: {again}")
+            return _to_order(requeue_orders.id_of(choice))
         except VerbRefused as refusal:
             first = requeue_orders.under_way(choice)
             messages.warning(request, f"Nothing was ordered: {refusal}")

@@ -21,15 +21,20 @@ from . import acts, operations, registry, selectors, wakeup
 from .acts import Person
 from .differences import Difference, differences
 from .exceptions import PayloadRefused, VerbRefused
-from .masking import masked, unmasked
+from .masking import masked
 from .models import OutboxMessage
 from .payload_check import objections
 from .publisher import PAYLOAD_MAX_BYTES
+from .unmasking import unmasked
 
 SAGA_MESSAGE = "A saga waits for this message, or did: use the saga's own verbs."
 UNCHANGED = "Nothing was changed: to send it as it was, requeue it."
 # As JSON writes it, and not a backslash before a "u".
 NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+LEFT_MASKED = (
+    "it is masked, and whose secret stood here cannot be told any more: write it in full, or leave its object, and the "
+    "number and order of the items around it, as they were."
+)
 UNSEEN = "the message or its copy has changed since the difference was shown: look again."
 
 
@@ -64,8 +69,9 @@ def why_not(message: OutboxMessage) -> str:
 
 def draft(message: OutboxMessage, text: str) -> Draft:
     """What would be sent. Raises PayloadRefused, with every objection to what was written."""
-    payload = unmasked(_parsed(text), message.payload)
-    found = _objections(message.type, payload)
+    whole = unmasked(_parsed(text), message.payload)
+    payload = whole.data
+    found = [f"{place}: {LEFT_MASKED}" for place in whole.left_masked] or _objections(message.type, payload)
     changed = list(differences(message.payload, payload))
     if not found and not changed:
         found = [UNCHANGED]

@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 MASK = "***"
+ELLIPSIS = "…"
 _EMAIL = re.compile(r"\b[\w.%+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+", re.ASCII)
 _CREDENTIAL = re.compile(r"\b(Token|Bearer|Basic) +[\w.~+/=-]{6,}", re.IGNORECASE | re.ASCII)
 _URL_PASSWORD = re.compile(r"(://[^\s:/@]{0,100}:)[^\s/@]{1,200}@", re.ASCII)
@@ -27,7 +28,7 @@ def masked(data: Any) -> Any:
 def masked_text(value: Any) -> str:
     """Enough to tell what kind of token it is, not enough to use it."""
     text = str(value)
-    return f"{text[:SHOWN_CHARACTERS]}…" if len(text) > SHOWN_CHARACTERS else "…"
+    return f"{text[:SHOWN_CHARACTERS]}{ELLIPSIS}" if len(text) > SHOWN_CHARACTERS else ELLIPSIS
 
 
 def in_prose(text: str) -> str:
@@ -38,19 +39,11 @@ def in_prose(text: str) -> str:
     return _CREDENTIAL.sub(rf"\g<1> {MASK}", text) if " " in text else text
 
 
-def unmasked(edited: Any, original: Any) -> Any:
-    """What a person made of masked JSON, with every secret that they left masked as it is in the original."""
-    if isinstance(edited, dict) and isinstance(original, dict):
-        return {
-            name: original[name]
-            if name in original and is_secret(name) and value == masked_text(original[name])
-            else unmasked(value, original.get(name))
-            for name, value in edited.items()
-        }
-    if isinstance(edited, list) and isinstance(original, list):
-        padded = [*original, *[None] * len(edited)]
-        return [unmasked(value, was) for value, was in zip(edited, padded, strict=False)]
-    return edited
+def is_mask(value: Any) -> bool:
+    """Whether this is what stands in the place of a secret, and so no secret."""
+    return isinstance(value, str) and (
+        value == MASK or (value.endswith(ELLIPSIS) and len(value) <= SHOWN_CHARACTERS + len(ELLIPSIS))
+    )
 
 
 def is_secret(name: str) -> bool:

@@ -4,7 +4,7 @@ Guarantee: a verb that changed nothing says "already done" only when somebody di
 Not guaranteed: that what was shown still stands at the click; the operations look again, under the row's lock.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -137,6 +137,16 @@ def preview_edit(messages: Sequence[OutboxMessage], form: forms.Form) -> SafeStr
             "draft": getattr(form, "draft", None),
         },
     )
+
+
+def meant_by_edit(message: OutboxMessage, answers: Mapping[str, Any]) -> SafeString:
+    """What a proposed copy changes, as whoever proposed it saw it."""
+    context: dict[str, Any]
+    try:
+        context = {"differences": editing.draft(message, answers["payload"]).differences}
+    except PayloadRefused as refusal:
+        context = {"refusals": refusal.sentences}
+    return render_to_string("outbox/dead_letters/difference.html", context)
 
 
 def in_line(message: OutboxMessage) -> SafeString | str:

@@ -229,7 +229,9 @@ class OperatorAct(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid_utils.uuid7, editable=False)
     who = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
     # The second person, where it took two (outbox/proposals.py).
-    approved_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    approved_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+", db_index=False
+    )
     verb = models.CharField(max_length=50)
     target_type = models.CharField(max_length=50)
     target_id = models.CharField(max_length=100)
@@ -238,7 +240,14 @@ class OperatorAct(models.Model):
     acted_at = models.DateTimeField(db_default=Now())
 
     class Meta:
-        indexes = [models.Index(fields=["target_type", "target_id"], name="operator_act_by_target")]
+        indexes = [
+            models.Index(fields=["target_type", "target_id"], name="operator_act_by_target"),
+            # Ids begin with the moment of a form (once.py), not of the act.
+            models.Index(fields=["acted_at", "id"], name="operator_act_by_time"),
+            models.Index(
+                fields=["approved_by"], name="operator_act_by_approver", condition=Q(approved_by__isnull=False)
+            ),
+        ]
         constraints = [models.CheckConstraint(condition=~Q(reason=""), name="an_operator_act_has_a_reason")]
 
     def __str__(self) -> str:

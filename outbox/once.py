@@ -30,7 +30,10 @@ def from_form(form_id: UUID | None) -> Iterator[None]:
 
 
 def act_id(verb: str, kind: str, identity: str) -> UUID:
-    """The id of an act: new each time without a form, the same each time with one. Ids stay in the order of time."""
+    """The id of an act, or of the row it makes: new each time without a form, the same each time with one.
+
+    It begins with the moment at which the form was made: acts are in the order of time by `acted_at` only.
+    """
     form_id = _form_id.get()
     if form_id is None:
         return uuid_utils.uuid7()

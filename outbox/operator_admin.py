@@ -65,6 +65,7 @@ class Verb:
     `preview` shows what it would do to these rows, above the question. `refusals` are exceptions whose sentence is
     shown; what else is raised is a bug. A `dangerous` verb takes two persons while the two-person rule is on, and is
     for supervisors: it changes rows of our own Postgres and nothing else, and its permission is no harmless verb's.
+    `meant` shows the second person what a proposal's answers come to; without it they are shown as JSON.
     `state_of` says in a few words how the row stands; a proposal about a row that stands otherwise by the time it is
     approved is refused.
     """
@@ -79,6 +80,7 @@ class Verb:
     preview: Callable[[Sequence[Any], forms.Form], SafeString] | None = None
     refusals: tuple[type[Exception], ...] = (VerbRefused,)
     dangerous: bool = False
+    meant: Callable[[Any, Mapping[str, Any]], SafeString] | None = None
     state_of: Callable[[Any], str] = _stands_as_ever
 
     @property

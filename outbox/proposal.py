@@ -48,6 +48,7 @@ class Proposal(models.Model):
 
     class Meta:
         permissions = [("decide_proposal", "Can approve and decline what another person proposed")]
+        indexes = [models.Index(fields=["target_id"], name="proposal_by_target")]
         constraints = [
             # Finds what is open for one row, too.
             models.UniqueConstraint(

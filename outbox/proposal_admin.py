@@ -1,14 +1,16 @@
 """Proposals in the admin: what one person asks for, and the two verbs of the second one.
 
-Guarantee: the page shows the answers that an approval would perform, secrets masked; whoever proposed is offered no
-approval, and refused one (proposals.py).
+Guarantee: the page shows what an approval would perform, an edited copy as its difference, secrets masked; whoever
+proposed is offered no approval, and refused one (proposals.py).
 """
 
-from collections.abc import Collection, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.contrib.auth.models import User
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
@@ -25,9 +27,10 @@ PERMISSION = "outbox.decide_proposal"
 @admin.register(Proposal)
 class ProposalAdmin(OperatorAdmin):
     list_display = ("identity", "what", "target", "reason", "proposer", "proposed_at", "stands")
-    list_filter = ("state", "verb", "target_type")
+    list_filter = ("state",)
     list_select_related = ("proposed_by", "decided_by")
-    search_fields = ("target_id", "proposed_by__username")
+    # Index proposal_by_target, and that of the foreign key.
+    search_fields = ("target_id",)
     search_help_text = "A target's id, or the name of who proposed, in full."
     fieldsets = (
         (None, {"fields": ("what", "target", "stands")}),
@@ -56,6 +59,15 @@ class ProposalAdmin(OperatorAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Proposal]:
         return super().get_queryset(request).select_related("proposed_by", "decided_by")
+
+    def filters_by_index(self, chosen: Mapping[str, str]) -> bool:
+        # Index one_open_proposal_per_target_and_verb has the open ones.
+        return not chosen or chosen.get("state__exact") == Proposal.State.OPEN
+
+    def search(self, words: Sequence[str]) -> Q:
+        """By targets, and by who proposed it: looked up first, for a search across the two tables has no index."""
+        people = User.objects.filter(username__in=words).values_list("pk", flat=True)
+        return super().search(words) | Q(proposed_by_id__in=list(people))
 
     def offered(self, row: Proposal) -> Collection[str]:
         if row.state != Proposal.State.OPEN:
@@ -119,7 +131,13 @@ class ProposalAdmin(OperatorAdmin):
 
     @admin.display(description="answers")
     def meant(self, proposal: Proposal) -> SafeString:
-        return pretty_json(proposal.answers)
+        """As the verb shows it; of a verb or a row that is there no more, the answers themselves."""
+        try:
+            verb = proposals.verb_on(proposal.target_type, proposal.verb)
+        except VerbRefused:
+            return pretty_json(_told(proposal.answers))
+        row = proposals.row_of(proposal) if verb.meant else None
+        return verb.meant(row, proposal.answers) if verb.meant and row else pretty_json(_told(proposal.answers))
 
     @admin.display(description="related")
     def related(self, proposal: Proposal) -> SafeString:
@@ -128,6 +146,18 @@ class ProposalAdmin(OperatorAdmin):
             acts_link(proposal.target_type, proposal.target_id),
             list_link("outbox_proposal", "other proposals of it", q=proposal.target_id),
         )
+
+
+def _told(answers: Mapping[str, Any]) -> dict[str, Any]:
+    """The answers with what is JSON in a text laid open, so that secrets in it are masked too."""
+    return {name: _laid_open(answer) for name, answer in answers.items()}
+
+
+def _laid_open(answer: Any) -> Any:
+    try:
+        return json.loads(answer) if isinstance(answer, str) else answer
+    except (ValueError, RecursionError):
+        return answer
 
 
 def _is_over(proposal: Proposal) -> bool:

@@ -20,7 +20,7 @@ from django.db import models, transaction
 from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 from django.db.models.functions import Now
 
-from . import acts
+from . import acts, rehearsal
 from .acts import Person
 from .exceptions import VerbRefused
 from .proposal import SEEN_MAX_CHARACTERS, Proposal
@@ -51,11 +51,9 @@ def perform(verb: "Verb", row: models.Model, *, who: Person, answers: Mapping[st
 
 
 def rehearse(verb: "Verb", row: models.Model, *, who: Person, answers: Mapping[str, Any]) -> bool:
-    """Does the verb and takes it back: tells whether it would change anything. Raises as the verb does."""
-    with transaction.atomic():
-        changed = verb.perform(row.pk, who=who, **answers)
-        transaction.set_rollback(True)
-    return changed
+    """Does the verb and takes it back: tells whether it would change anything. Counts nothing. Raises as it does."""
+    with rehearsal.rehearsing():
+        return verb.perform(row.pk, who=who, **answers)
 
 
 def verb_on(target_type: str, name: str) -> "Verb":
@@ -71,6 +69,15 @@ def verb_on(target_type: str, name: str) -> "Verb":
 def model_of(target_type: str) -> type[models.Model] | None:
     """The model whose rows are called so in acts and proposals."""
     return next((model for model in apps.get_models() if model._meta.model_name == target_type), None)
+
+
+def row_of(proposal: Proposal) -> models.Model | None:
+    """The row that a proposal is about; None when it is there no more."""
+    model = model_of(proposal.target_type)
+    if model is None:
+        return None
+    key = model._meta.pk.to_python(proposal.target_id)
+    return model._default_manager.filter(pk=key).first()
 
 
 def open_ones(row: models.Model) -> QuerySet[Proposal]:
@@ -144,7 +151,7 @@ def _propose(verb: "Verb", row: models.Model, *, who: Person, answers: Mapping[s
 
 
 def _perform_approved(verb: "Verb", proposal: Proposal, approver: User) -> None:
-    row = _row_of(proposal)
+    row = row_of(proposal)
     if row is None or _seen(verb, row) != proposal.seen:
         raise VerbRefused("it has moved on since it was proposed: decline it, look again, and propose anew.")
     answers = {**proposal.answers, "reason": proposal.reason}
@@ -159,14 +166,6 @@ def _perform_approved(verb: "Verb", proposal: Proposal, approver: User) -> None:
 
 def _seen(verb: "Verb", row: models.Model) -> str:
     return verb.state_of(row)[:SEEN_MAX_CHARACTERS]
-
-
-def _row_of(proposal: Proposal) -> models.Model | None:
-    model = model_of(proposal.target_type)
-    if model is None:
-        return None
-    key = model._meta.pk.to_python(proposal.target_id)
-    return model._default_manager.filter(pk=key).first()
 
 
 def _locked(proposal_id: UUID) -> Proposal:

@@ -1,7 +1,7 @@
 """What every admin page of the engine and of the domain shares: rows are looked at, never edited.
 
 Guarantee: no page adds, changes or deletes a row; a search compares whole values with indexed columns, never LIKE; a
-list counts at most 10,000 rows, and one whose filter has no index looks at the newest 100,000. Changes are operator
+list counts at most 10,000 rows, and one whose filter has no index looks at its first 100,000. Changes are operator
 verbs, with a reason (operator_admin.py). Not guaranteed: that every combination of filters has an index;
 `statement_timeout` bounds what has none.
 """
@@ -54,7 +54,7 @@ class BoundedChangeList(ChangeList):
 
     def get_queryset(self, request: HttpRequest, *args: Any, **options: Any) -> QuerySet[Any]:
         rows = super().get_queryset(request, *args, **options)
-        return rows if self.model_admin.reads_by_index(request) else newest(rows)
+        return rows if self.model_admin.reads_by_index(request) else newest(rows, order=self.model_admin.ordering[0])
 
 
 class PlainChoices(admin.ChoicesFieldListFilter):
@@ -66,7 +66,10 @@ class PlainChoices(admin.ChoicesFieldListFilter):
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):
-    """A list by primary key, newest first (UUIDv7), and a page per row. `search_fields` are whole values."""
+    """A list by primary key, newest first (UUIDv7), and a page per row. `search_fields` are whole values.
+
+    An own `ordering` begins with a column that has an index.
+    """
 
     ordering: ClassVar[tuple[str, ...]] = ("-pk",)
     # Sorting a big table by a column without an index is a way to stop it.
@@ -102,7 +105,8 @@ class ReadOnlyAdmin(admin.ModelAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         if not self.reads_by_index(request):
-            messages.info(request, f"No index serves this filter: it looks at the newest {UNINDEXED_ROWS_MAX:,} rows.")
+            which = "newest" if self.ordering[0].startswith("-") else "first"
+            messages.info(request, f"No index serves this filter: it looks at the {which} {UNINDEXED_ROWS_MAX:,} rows.")
         return super().changelist_view(request, extra_context)
 
     def reads_by_index(self, request: HttpRequest) -> bool:

@@ -6,6 +6,7 @@ batches, or two ticks at once, changes nothing of that (I4). Not guaranteed: the
 late makes up for at most BURST_SECONDS.
 """
 
+import json
 from uuid import UUID
 
 import structlog
@@ -13,10 +14,10 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from . import acts, dead_letters, failure, operations
+from . import acts, dead_letters, failure, once, operations
 from .acts import Person
 from .choice import COUNTED_MAX, Choice
-from .exceptions import VerbRefused
+from .exceptions import AlreadyActed, VerbRefused
 from .models import RequeueOrder
 
 log = structlog.get_logger(__name__)
@@ -29,6 +30,7 @@ BATCH_MAX = 200
 BURST_SECONDS = 5
 NOTHING_DEAD = "There is no such dead message (any more) that a requeue may take."
 UNDER_WAY = "one_requeue_order_under_way_per_choice"
+SAME_FORM = "outbox_requeueorder_pkey"
 
 # What the rate allows by now, by the database's clock (F6); what is older than a burst is forgotten.
 ALLOWED = f"""
@@ -52,7 +54,12 @@ GROUP BY state
 
 
 def place(choice: Choice, *, rate_per_second: int, who: Person, reason: str) -> RequeueOrder:
-    """Gives an order, and leaves the operator act. Raises VerbRefused: nothing to do, or the same is under way."""
+    """Gives an order, and leaves the operator act. Raises VerbRefused: nothing to do, or the same is under way;
+    AlreadyActed when the same form has ordered it before, whatever became of that order (F14).
+    """
+    order_id = id_of(choice)
+    if RequeueOrder.objects.filter(pk=order_id).exists():
+        raise AlreadyActed
     if not 1 <= rate_per_second <= RATE_MAX:
         raise VerbRefused(f"the rate is 1 to {RATE_MAX:,} messages a second.")
     while dead_letters.mark_unmarked() == dead_letters.UNMARKED_BATCH:
@@ -62,7 +69,7 @@ def place(choice: Choice, *, rate_per_second: int, who: Person, reason: str) -> 
         raise VerbRefused(NOTHING_DEAD)
     try:
         with transaction.atomic():
-            order = _written(choice, rate_per_second=rate_per_second, who=who, reason=reason, found=found)
+            order = _written(order_id, choice, rate_per_second=rate_per_second, who=who, reason=reason, found=found)
             acts.act(
                 who=who,
                 verb="order requeue",
@@ -73,10 +80,17 @@ def place(choice: Choice, *, rate_per_second: int, who: Person, reason: str) -> 
                 rate_per_second=rate_per_second,
             )
     except IntegrityError as error:
+        if SAME_FORM in str(error):
+            raise AlreadyActed from error
         if UNDER_WAY not in str(error):
             raise
         raise VerbRefused(f"a requeue of {choice} is under way already: {under_way(choice)}.") from error
     return order
+
+
+def id_of(choice: Choice) -> UUID:
+    """The id of an order for this choice: the same one each time within a form, a new one without."""
+    return once.act_id("order requeue", "choice", json.dumps(choice.given(), sort_keys=True))
 
 
 def under_way(choice: Choice) -> UUID | None:
@@ -131,8 +145,9 @@ def outcome(order: RequeueOrder) -> dict[str, int]:
         return dict(cursor.fetchall())
 
 
-def _written(choice: Choice, *, rate_per_second: int, who: Person, reason: str, found: int) -> RequeueOrder:
+def _written(pk: UUID, choice: Choice, *, rate_per_second: int, who: Person, reason: str, found: int) -> RequeueOrder:
     order = RequeueOrder.objects.create(
+        id=pk,
         who_id=who.pk if who is not None else None,
         reason=reason.strip()[:500],
         rate_per_second=rate_per_second,

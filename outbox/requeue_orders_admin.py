@@ -1,6 +1,6 @@
 """Requeue orders in the admin: how far each is, what became of its messages, and pause, resume, cancel."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -72,6 +72,10 @@ class RequeueOrderAdmin(SeenWithMessages, OperatorAdmin):
         if order is None:
             raise Http404
         return render(request, FRAGMENT, _progress(order))
+
+    def filters_by_index(self, chosen: Mapping[str, str]) -> bool:
+        # Index one_requeue_order_under_way_per_choice has those that are under way.
+        return not chosen or chosen.get("status__exact") in {Status.OPEN, Status.PAUSED}
 
     def offered(self, row: RequeueOrder) -> Collection[str]:
         return {Status.OPEN: ["pause", "cancel"], Status.PAUSED: ["resume", "cancel"]}.get(Status(row.status), [])

@@ -7,8 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Case, CharField, Exists, F, OuterRef, Q, QuerySet, Subquery, TextChoices, Value, When
-from django.db.models.functions import Coalesce, Now
+from django.db.models import Case, CharField, Exists, F, OuterRef, Q, QuerySet, TextChoices, Value, When
+from django.db.models.functions import Now
 
 from . import routing
 from .models import Destination, InboxMessage, OperatorAct, OutboxMessage
@@ -137,14 +137,17 @@ def reads(messages: QuerySet[OutboxMessage], reading: str) -> QuerySet[OutboxMes
     return readings.filter(reading=reading)  # type: ignore[misc]  # an annotation that the plugin does not see
 
 
-def newest(rows: QuerySet[Any]) -> QuerySet[Any]:
-    """Those of these rows that are among the newest UNINDEXED_ROWS_MAX of their table, by the primary key (UUIDv7).
+def newest(rows: QuerySet[Any], *, order: str = "-pk") -> QuerySet[Any]:
+    """Those of these rows that are among the first UNINDEXED_ROWS_MAX of their table, in an order that has an index.
 
-    For a filter that no index serves: what it looks for may be rare, and the walk to the oldest row long.
+    For a filter that no index serves: what it looks for may be rare, and the walk to the oldest row long. The last of
+    them is looked up first: of a subquery the planner knows nothing, and where it expects no row it reads them all.
     """
-    keys = rows.model._default_manager.order_by("-pk").values("pk")
-    oldest = Subquery(keys[UNINDEXED_ROWS_MAX - 1 : UNINDEXED_ROWS_MAX])
-    return rows.filter(pk__gte=Coalesce(oldest, UUID(int=0)))
+    column = order.removeprefix("-")
+    keys = rows.model._default_manager.order_by(order).values_list(column, flat=True)
+    for last in keys[UNINDEXED_ROWS_MAX - 1 : UNINDEXED_ROWS_MAX]:
+        return rows.filter(**{f"{column}__{'gte' if order.startswith('-') else 'lte'}": last})
+    return rows
 
 
 def find(message_id: UUID) -> list[OutboxMessage]:
@@ -173,7 +176,9 @@ def acts_on(targets: Mapping[str, Sequence[str]], *, limit: int) -> list[Operato
     found = Q(pk__in=[])
     for target_type, ids in targets.items():
         found |= Q(target_type=target_type, target_id__in=ids)
-    return list(OperatorAct.objects.filter(found).select_related("who", "approved_by").order_by("pk")[:limit])
+    return list(
+        OperatorAct.objects.filter(found).select_related("who", "approved_by").order_by("acted_at", "pk")[:limit]
+    )
 
 
 def clock() -> datetime:
@@ -208,7 +213,7 @@ def acted(verb: str, target_type: str, target_id: object) -> bool:
 def act_detail(verb: str, target_type: str, target_id: object) -> dict[str, Any]:
     """What the last act of this verb on this says beside its reason, if there is one. Index operator_act_by_target."""
     acts = OperatorAct.objects.filter(verb=verb, target_type=target_type, target_id=str(target_id))
-    return acts.order_by("-pk").values_list("detail", flat=True).first() or {}
+    return acts.order_by("-acted_at", "-pk").values_list("detail", flat=True).first() or {}
 
 
 def inbox_consumers() -> list[str]:

@@ -11,9 +11,9 @@ from shipping.models import Cancellation, Shipment
 
 class ParcelAdmin(ReadOnlyAdmin):
     list_filter = ("status",)
-    # Each has an index of its own.
-    search_fields: ClassVar[tuple[str, ...]] = ("id", "order_id", "provider_key", "provider_reference")
-    search_help_text = "Ids, order ids, provider keys or carrier's references, in full."
+    # Each has an index of its own; a cancellation's reference has none.
+    search_fields: ClassVar[tuple[str, ...]] = ("id", "order_id", "provider_key")
+    search_help_text = "Ids, order ids or provider keys, in full."
 
     @admin.display(description="order")
     def order(self, row: Shipment | Cancellation) -> SafeString | str:
@@ -23,7 +23,7 @@ class ParcelAdmin(ReadOnlyAdmin):
 @admin.register(Shipment)
 class ShipmentAdmin(ParcelAdmin):
     list_display = ("identity", "order", "status", "tracking_number", "reason", "created_at")
-    search_fields = (*ParcelAdmin.search_fields, "tracking_number")
+    search_fields = (*ParcelAdmin.search_fields, "provider_reference", "tracking_number")
     search_help_text = "Ids, order ids, provider keys, carrier's references or tracking numbers, in full."
     fields = (
         "order", "status", "reason", "tracking_number", "lines", "provider_key", "provider_reference",

@@ -1,5 +1,6 @@
-from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db import migrations, models
+
+from outbox.index_migrations import AddIndexBesideWriters
 
 
 class Migration(migrations.Migration):
@@ -13,7 +14,7 @@ class Migration(migrations.Migration):
     operations = [
         # An index over millions takes longer than a request may.
         migrations.RunSQL('SET statement_timeout = 0', 'SET statement_timeout = 0'),
-        AddIndexConcurrently(
+        AddIndexBesideWriters(
             model_name='outboxmessage',
             index=models.Index(condition=models.Q(('state', 'skipped')), fields=['key'], name='outbox_skipped'),
         ),

@@ -1,5 +1,6 @@
-from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db import migrations, models
+
+from outbox.index_migrations import AddIndexBesideWriters
 
 
 class Migration(migrations.Migration):
@@ -13,11 +14,11 @@ class Migration(migrations.Migration):
     operations = [
         # An index over millions takes longer than a request may.
         migrations.RunSQL('SET statement_timeout = 0', 'SET statement_timeout = 0'),
-        AddIndexConcurrently(
+        AddIndexBesideWriters(
             model_name='outboxmessage',
             index=models.Index(condition=models.Q(('state', 'dead')), fields=['error_fingerprint', 'key'], include=('destination', 'type', 'died_at', 'order_free'), name='outbox_dead_by_error'),
         ),
-        AddIndexConcurrently(
+        AddIndexBesideWriters(
             model_name='outboxmessage',
             index=models.Index(condition=models.Q(('requeued_by__isnull', False)), fields=['requeued_by', 'state'], name='outbox_requeued'),
         ),

@@ -1,5 +1,6 @@
-from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db import migrations, models
+
+from outbox.index_migrations import AddIndexBesideWriters
 
 
 class Migration(migrations.Migration):
@@ -13,11 +14,11 @@ class Migration(migrations.Migration):
     operations = [
         # An index over millions takes longer than a request may.
         migrations.RunSQL('SET statement_timeout = 0', 'SET statement_timeout = 0'),
-        AddIndexConcurrently(
+        AddIndexBesideWriters(
             model_name='saga',
             index=models.Index(condition=models.Q(('status', 'compensated')), fields=['id'], name='saga_compensated'),
         ),
-        AddIndexConcurrently(
+        AddIndexBesideWriters(
             model_name='saga',
             index=models.Index(condition=models.Q(('direction', 'backward')), fields=['id'], name='saga_backward'),
         ),

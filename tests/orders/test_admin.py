@@ -1,7 +1,7 @@
 """The admin shows and never edits; it links what carries the order's id."""
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.test import Client
 from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
@@ -97,6 +97,34 @@ def test_a_key_is_masked_and_its_answer_is_never_shown(admin: Client, ann: APICl
         assert "01234567…" in page
         assert "secret-rest" not in page
         assert "placed_at" not in page
+
+
+def test_a_key_is_found_with_its_caller_or_by_what_it_made(admin: Client, ann: APIClient):
+    order = ann.post("/orders", {"sku": "WIDGET", "quantity": 1}, format="json", headers={"Idempotency-Key": "k-1"})
+    use = IdempotencyKey.objects.get()
+
+    def found(query: str) -> list[object]:
+        return [row.pk for row in admin.get(f"/admin/idempotency/idempotencykey/?q={query}").context["cl"].result_list]
+
+    for query in (f"{use.caller}+k-1", str(use.pk), order.json()["id"]):
+        assert found(query) == [use.pk]
+    for query in (f"{use.caller}+k-2", "nobody+k-1", str(use.pk)[::-1], "k-1"):
+        assert found(query) == []
+    said = admin.get("/admin/idempotency/idempotencykey/?q=k-1").content.decode()
+    assert "A key is found with its caller only" in said
+
+
+def test_accounts_are_found_by_their_names_and_groups(admin: Client):
+    one, _ = customer(), customer("anna")
+    group = Group.objects.create(name="operator")
+    one.groups.add(group)
+
+    def found(query: str) -> list[str]:
+        return [row.username for row in admin.get(f"/admin/auth/user/?{query}").context["cl"].result_list]
+
+    assert found(f"q={one.username}") == found(f"group={group.pk}") == [one.username]
+    assert found("q=an") == []
+    assert found("") == found("group=x") == ["ann", "anna", "root"]
 
 
 def test_a_product_shows_its_prices(admin: Client):

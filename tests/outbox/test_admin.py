@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.db import connection
@@ -49,6 +49,46 @@ class TestPages:
         act = OperatorAct.objects.create(verb="requeue", target_type="saga", target_id="x", reason="x")
         for page in ("", f"{act.pk}/change/"):
             assert "command line" in root.get(f"/admin/outbox/operatoract/{page}").content.decode()
+
+    def test_acts_stand_in_the_order_of_their_time_whenever_their_forms_were_made(self, root):
+        now = timezone.now()
+        for form_id, hours, verb in ((3, 3, "first"), (1, 2, "second"), (2, 1, "last")):
+            OperatorAct.objects.create(
+                id=UUID(int=form_id), verb=verb, target_type="saga", target_id="x", reason="x",
+                acted_at=now - timedelta(hours=hours),
+            )  # fmt: skip
+
+        assert [act.verb for act in listed(root, "outbox/operatoract")] == ["last", "second", "first"]
+        assert [act.verb for act in selectors.acts_on({"saga": ["x"]}, limit=9)] == ["first", "second", "last"]
+
+    def test_an_act_is_found_by_its_target_its_person_its_verb_and_its_kind(self, root):
+        ann = staff.operator()
+        for who, verb, kind in (
+            (ann, "skip", "outboxmessage"),
+            (None, "retry", "saga"),
+            (None, "restock", "stockitem"),
+        ):
+            OperatorAct.objects.create(who=who, verb=verb, target_type=kind, target_id=f"a-{kind}", reason="x")
+
+        def found(query):
+            return sorted(act.verb for act in listed(root, "outbox/operatoract", query))
+
+        assert found(f"?q={ann.username}") == ["skip"]
+        assert found("?q=a-saga") == ["retry"]
+        assert found(f"?q=a-stockitem+{ann.username}") == ["restock", "skip"]
+        assert found("?q=a-") == []
+        assert found("?verb=retry") == ["retry"]
+        assert found("?target_type=stockitem") == ["restock"]
+        assert found("?target_type=saga&target_id=a-saga") == ["retry"]
+        page = root.get("/admin/outbox/operatoract/").content.decode()
+        for link in ("?verb=order+requeue", "?verb=skip", "?target_type=difference"):
+            assert link in page
+
+    def test_the_page_of_an_inbox_row_is_found_by_the_tables_own_key(self, root):
+        row = InboxMessage.objects.create(consumer="a consumer", message_id=uuid4())
+        assert root.get(f"/admin/outbox/inboxentry/{row.message_id} a consumer/change/").status_code == 200
+        for other in (f"{row.message_id} other", f"{uuid4()} a consumer", "x"):
+            assert root.get(f"/admin/outbox/inboxentry/{other}/change/").status_code == 302
 
     def test_a_pause_that_has_ended_is_not_shown_as_one(self, root):
         for name, minutes in (("over", -1), ("paused", 1)):

@@ -35,6 +35,10 @@ def seen(client, address):
     return answer.content.decode()
 
 
+def form_id_of(page):
+    return re.search(r'name="form_id" value="([0-9a-f-]{36})"', page)[1]
+
+
 def order_page(order):
     return f"/admin/{ORDERS}/{order.pk}/change/"
 
@@ -146,6 +150,36 @@ class TestRequeue:
         )  # fmt: skip
         assert OperatorAct.objects.count() == 1
         assert set(told.states().values()) == {"dead"}
+
+    @pytest.mark.parametrize("ending", ["done", "cancelled"])
+    def test_f14_a_form_that_is_sent_again_after_its_order_has_ended_orders_nothing_more(
+        self, root, ending, monkeypatch
+    ):
+        dead.own_clock(monkeypatch)
+        row = dead.bury("a")
+        form = {**ANSWERS, "form_id": form_id_of(seen(root, REQUEUE))}
+        root.post(REQUEUE, form, follow=True)
+        order = RequeueOrder.objects.get()
+        if ending == "done":
+            dead.work(order)
+            dead.bury_again("a")
+        else:
+            requeue_orders.cancel(order.pk, who=None, reason="x")
+
+        again = root.post(REQUEUE, form, follow=True)
+
+        assert staff.said(again) == [
+            "Nothing was ordered: This very form was submitted before: what it asked for is done, and nothing changed."
+        ]
+        assert again.redirect_chain[-1][0] == order_page(order)
+        assert (RequeueOrder.objects.get().status, told.states()) == (ending, {"a": "dead"})
+        assert OperatorAct.objects.filter(verb="order requeue").count() == 1
+        assert requeue_orders.work() == 0
+        # A new form is a new wish.
+        root.post(REQUEUE, {**ANSWERS, "form_id": form_id_of(seen(root, REQUEUE))})
+        assert RequeueOrder.objects.count() == 2
+        row.refresh_from_db()
+        assert row.state == "dead"
 
     @pytest.mark.parametrize(
         ("answers", "sentence"),

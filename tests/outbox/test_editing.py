@@ -251,6 +251,58 @@ class TestSendCopy:
         [difference] = OperatorAct.objects.get(verb="edit").detail["differences"]
         assert difference["place"] == "text"
 
+    @pytest.mark.parametrize(
+        ("change", "places"),
+        [
+            (lambda p: {**p, "token": "…"}, ["token"]),
+            (lambda p: {**p, "token": "key_…"}, ["token"]),
+            (lambda p: {**p, "token": "***"}, ["token"]),
+            (lambda p: {**p, "token": {"apiKey": ["a secret", "tok_…"]}}, ["token.apiKey[1]"]),
+            (lambda p: {"text": "x", "moved": {"token": p["token"]}}, ["moved.token"]),
+            (lambda p: {**p, "cards": [{**p["cards"][1], "of": "C"}]}, ["cards[0].apiKey"]),
+            (lambda p: {**p, "cards": [*p["cards"], {"of": "C", "apiKey": "key_…"}]}, ["cards[2].apiKey"]),
+            (lambda p: {**p, "cards": [p["cards"][1], {**p["cards"][1], "of": "C"}]}, ["cards[1].apiKey"]),
+            (lambda p: {**p, "cards": {"first": p["cards"][0]}}, ["cards.first.apiKey"]),
+            (lambda p: {**p, "twins": p["twins"][1:]}, ["twins[0].apiKey"]),
+            (lambda p: {**p, "twins": [*p["twins"], *p["twins"]]}, [f"twins[{n}].apiKey" for n in range(4)]),
+        ],
+    )
+    def test_a_mask_of_which_nobody_knows_what_it_hides_is_refused_and_never_sent(self, change, places):
+        row = with_secrets()
+
+        with pytest.raises(PayloadRefused) as refused:
+            editing.draft(row, json.dumps(change(json.loads(editing.text_of(row)))))
+
+        assert [sentence.split(": ")[0] for sentence in refused.value.sentences] == places
+        assert all("write it in full" in sentence for sentence in refused.value.sentences)
+        with pytest.raises(PayloadRefused):
+            send(row, json.dumps(change(json.loads(editing.text_of(row)))), shown="x")
+        assert OutboxMessage.objects.count() == 1
+
+    @pytest.mark.parametrize(
+        ("change", "becomes"),
+        [
+            (lambda cards: cards[1:], [{"of": "B", "apiKey": "key_5678"}]),
+            (lambda cards: cards[::-1], [{"of": "B", "apiKey": "key_5678"}, {"of": "A", "apiKey": "key_1234"}]),
+            (
+                lambda cards: [cards[1], {"of": "C", "apiKey": "key_new"}],
+                [{"of": "B", "apiKey": "key_5678"}, {"of": "C", "apiKey": "key_new"}],
+            ),
+            (
+                lambda cards: [cards[0], {**cards[1], "of": "C"}],
+                [{"of": "A", "apiKey": "key_1234"}, {"of": "C", "apiKey": "key_5678"}],
+            ),
+        ],
+    )
+    def test_a_secret_stays_with_the_item_that_it_came_with(self, change, becomes):
+        row = with_secrets()
+        edited_payload = json.loads(editing.text_of(row))
+        edited_payload["cards"] = change(edited_payload["cards"])
+
+        send(row, json.dumps(edited_payload))
+
+        assert told_payload(row) == {**row.payload, "cards": becomes}
+
     def test_a_crash_on_the_way_changes_nothing(self, monkeypatch):
         """I4: the skip and the copy commit together."""
         row = dead.bury("wrong")
@@ -262,6 +314,19 @@ class TestSendCopy:
         assert told.states() == {"wrong": "dead"}
         assert OperatorAct.objects.count() == 0
         assert send(row, edited(row, text="right"))
+
+
+def with_secrets():
+    row = dead.bury("wrong")
+    row.payload = {
+        "text": "wrong",
+        "token": "tok_visa_4242",
+        "cards": [{"of": "A", "apiKey": "key_1234"}, {"of": "B", "apiKey": "key_5678"}],
+        "twins": [{"apiKey": "key_1"}, {"apiKey": "key_2"}],
+    }
+    row.type = "nobody.knows.v1"
+    row.save()
+    return row
 
 
 def told_payload(original):

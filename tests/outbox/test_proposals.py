@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from django.test import Client
 from django.utils import timezone
 
-from outbox import operations, proposals
+from outbox import editing, operations, proposals
 from outbox.exceptions import VerbRefused
 from outbox.models import OperatorAct, OutboxMessage, Proposal
 from tests.support import staff, told
@@ -223,6 +223,59 @@ class TestDeciding:
             assert answer.status_code == 200
             assert "obsolete" in answer.content.decode()
             assert "4242" not in answer.content.decode()
+
+
+class TestEditedCopies:
+    """The second person sees what the first one saw: a difference."""
+
+    EDITOR = (
+        "outbox.view_outboxmessage",
+        "outbox.edit_outboxmessage",
+        "outbox.view_proposal",
+        "outbox.decide_proposal",
+    )
+
+    @pytest.fixture
+    def proposal(self, ledger) -> Proposal:
+        row = dead("wrong")
+        OutboxMessage.objects.update(
+            type="nobody.knows.v1",
+            payload={"text": "wrong", "token": "tok_visa_4242", "cards": [{"apiKey": "key_1234"}], "same": "stays"},
+        )
+        row.refresh_from_db()
+        text = editing.text_of(row).replace("wrong", "<right>").replace("key_…", "key_new_9999")
+        ann, verb = staff.operator(*self.EDITOR), proposals.verb_on("outboxmessage", "edit")
+        answers = {"payload": text, "shown": editing.draft(row, text).digest, "reason": "a wrong text"}
+        assert proposals.perform(verb, row, who=ann, answers=answers) == proposals.Result.PROPOSED
+        return Proposal.objects.get()
+
+    def test_the_proposals_page_and_the_question_show_the_difference_with_secrets_masked(self, proposal):
+        bob = staff.signed_in(staff.operator(*self.EDITOR))
+        page = bob.get(f"/admin/{PROPOSALS}/{proposal.pk}/change/").content.decode()
+        question = staff.click(bob, PROPOSALS, "approve", proposal.pk).content.decode()
+        for shown in (page, question):
+            assert "<del>&quot;wrong&quot;</del>" in shown
+            assert "<ins>&quot;&lt;right&gt;&quot;</ins>" in shown
+            assert "cards[0].apiKey" in shown
+            for hidden in ("4242", "1234", "9999", "stays", proposal.answers["shown"]):
+                assert hidden not in shown
+
+    def test_what_was_shown_is_what_an_approval_sends(self, proposal):
+        decide(staff.operator(*self.EDITOR), "approve", proposal)
+        assert told.row("<right>").payload == {
+            "text": "<right>", "token": "tok_visa_4242", "cards": [{"apiKey": "key_new_9999"}], "same": "stays",
+        }  # fmt: skip
+
+    def test_a_copy_that_could_not_be_sent_any_more_says_why(self, proposal):
+        OutboxMessage.objects.update(payload={"text": "wrong"})
+        page = staff.signed_in(staff.operator(*self.EDITOR)).get(f"/admin/{PROPOSALS}/{proposal.pk}/change/")
+        assert "Such a copy could not be sent: token: it is masked" in page.content.decode()
+
+    def test_of_a_message_that_is_gone_the_answers_are_shown_with_secrets_masked(self, proposal):
+        OutboxMessage.objects.all().delete()
+        page = staff.signed_in(staff.operator(*self.EDITOR)).get(f"/admin/{PROPOSALS}/{proposal.pk}/change/")
+        assert "&lt;right&gt;" in page.content.decode()
+        assert "9999" not in page.content.decode()
 
 
 class TestAnswers:

@@ -4,11 +4,12 @@ from datetime import timedelta
 
 import pytest
 from django.db import IntegrityError, transaction
+from uuid_utils.compat import uuid7
 
-from outbox import consumer, operations, periodic, requeue_orders
+from outbox import consumer, once, operations, periodic, requeue_orders
 from outbox.choice import Choice
 from outbox.error_text import fingerprint_of
-from outbox.exceptions import VerbRefused
+from outbox.exceptions import AlreadyActed, VerbRefused
 from outbox.models import OperatorAct, OutboxMessage, RequeueOrder
 from tests.support import dead, staff, told
 from tests.support.crash import Crash, crash_after, crash_before
@@ -334,3 +335,21 @@ def test_two_people_who_order_the_same_at_the_same_moment_give_one_order():
 
     assert RequeueOrder.objects.count() == OperatorAct.objects.count() == 1
     assert sorted("under way already" in answer for answer in answers) == [False, True]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_f14_one_form_that_is_sent_twice_at_the_same_moment_gives_one_order():
+    bury("a")
+    form_id = uuid7()
+
+    def order():
+        with once.from_form(form_id):
+            try:
+                return place().pk
+            except AlreadyActed:
+                return None
+
+    answers = at_once(order, order, order)
+
+    assert [answer for answer in answers if answer] == [RequeueOrder.objects.get().pk]
+    assert OperatorAct.objects.count() == 1

@@ -7,6 +7,7 @@ from django.contrib.auth.models import Group, User
 from django.core.management import CommandError, call_command
 
 from outbox.models import OperatorAct, Proposal
+from sagas import telemetry
 from tests.support import staff
 from tests.support.drive import deliver, drive
 from tests.support.shop import Shop, outcome, saga_of, step, step_of
@@ -150,6 +151,36 @@ def test_a_dry_run_changes_nothing_and_tells_what_would_happen(shop: Shop, setti
     assert outcome(order)[0] == "confirmed"
     with pytest.raises(CommandError, match="not applicable"):
         run(verb, order.pk, "--reason", "x", "--dry-run")
+
+
+def ended(cause: str) -> dict[str, float]:
+    """What the metrics of sagas that end have counted so far."""
+    return {
+        "compensated": telemetry.COMPENSATED.labels("fulfil_order", cause)._value.get(),
+        "ended": sum(
+            sample.value
+            for metric in telemetry.SAGA_DURATION.collect()
+            for sample in metric.samples
+            if sample.name == "saga_duration_seconds_count"
+        ),
+    }
+
+
+def test_neither_a_dry_run_nor_a_proposal_counts_as_if_it_had_been_done(shop: Shop, people):
+    """The skip of the last compensation ends a saga, and its approval counts that once."""
+    order = shop.up_to("charge_payment")
+    run("compensate", order.pk, "--reason", "called us")
+    deliver(step("charge_payment"))
+    assert saga_of(order).goes_backward
+    before = ended("operator")
+
+    run("skip", order.pk, "--reason", "x", "--dry-run")
+    assert run("skip", order.pk, "--reason", "counted by hand", "--as", "amy")[0] == 3
+    assert (ended("operator"), saga_of(order).status) == (before, "running")
+    approve(people[1])
+
+    assert saga_of(order).status == "compensated"
+    assert ended("operator") == {name: count + 1 for name, count in before.items()}
 
 
 def test_each_group_is_offered_what_it_may_do(shop: Shop, people):
