@@ -6,8 +6,9 @@ from typing import Any
 from django.contrib import admin
 from django.utils.safestring import SafeString
 
-from outbox.operator_admin import Advice, OperatorAdmin, Verb
+from outbox.operator_admin import Advice, OperatorAdmin
 from outbox.read_only_admin import acts_link, amount, joined, list_link, page_link, short
+from outbox.verb import Verb
 
 from . import operations
 from .models import Difference

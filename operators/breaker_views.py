@@ -17,7 +17,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from orders_project import breakers
-from outbox.operator_admin import ReasonForm
+from outbox.verb import ReasonForm
 from providers import breaker
 
 from .snapshot import latest

@@ -21,9 +21,10 @@ from .dead_letters_admin import DeadLetterAdmin
 from .exceptions import PayloadRefused, VerbRefused
 from .filters import RARE_STATES
 from .models import DeadLetter, Destination, Heartbeat, InboxEntry, OutboxMessage, RequeueOrder
-from .operator_admin import OperatorAdmin, Verb
+from .operator_admin import OperatorAdmin
 from .read_only_admin import ReadOnlyAdmin, acts_link, joined, list_link, page_link, pretty_json
 from .requeue_orders_admin import RequeueOrderAdmin
+from .verb import Verb
 
 
 @admin.register(OutboxMessage)

@@ -18,9 +18,9 @@ from django.db import models
 
 from . import proposals
 from .acts import Person
-from .operator_admin import Verb
 from .progress import Progress
 from .proposals import Result
+from .verb import Verb
 
 DONE, REFUSED, MISUSED, PROPOSED, INTERRUPTED = 0, 1, 2, 3, 130
 HELP_CHARACTERS = 100

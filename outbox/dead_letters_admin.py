@@ -21,8 +21,8 @@ from .aggregates import aggregate_link
 from .choice import Choice
 from .exceptions import AlreadyActed, VerbRefused
 from .models import OutboxMessage, RequeueOrder
-from .operator_admin import ReasonForm
 from .read_only_admin import ReadOnlyAdmin
+from .verb import ReasonForm
 
 REQUEUE = "outbox.requeue_outboxmessage"
 SEE = "outbox.view_outboxmessage"

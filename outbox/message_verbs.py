@@ -19,8 +19,8 @@ from . import dead_letters, editing, operations, registry, selectors
 from .acts import Person
 from .exceptions import PayloadRefused, VerbRefused
 from .models import OutboxMessage
-from .operator_admin import ReasonForm
 from .read_only_admin import page_link
+from .verb import ReasonForm
 
 ENDED = {OutboxMessage.State.DONE, OutboxMessage.State.SKIPPED}
 

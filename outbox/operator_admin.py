@@ -6,13 +6,11 @@ one form, however often it is submitted and whatever the row did in between, act
 two-person rule is on, a dangerous verb leaves a proposal instead (proposals.py).
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import uuid_utils.compat as uuid_utils
-from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db import OperationalError
@@ -20,78 +18,17 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils.safestring import SafeString
 
 from . import once, proposals
-from .exceptions import AlreadyActed, VerbRefused
+from .exceptions import AlreadyActed
 from .proposals import Result
 from .read_only_admin import ReadOnlyAdmin
+from .verb import Verb
 
 # More at once is what the commands are for: they work in batches.
 ROWS_MAX = 100
 CONFIRMED = "confirmed"
 FROM_PAGE = "from_page"
-
-
-class ReasonForm(forms.Form):
-    """What every verb asks. A verb that asks for more extends it; its fields become the verb's keyword arguments."""
-
-    # Who clicks twice, or sends the page again, sends the same one (once.py).
-    form_id = forms.UUIDField(required=False, initial=uuid_utils.uuid7, widget=forms.HiddenInput)
-    reason = forms.CharField(
-        max_length=500,
-        widget=forms.Textarea(attrs={"rows": 2, "cols": 60}),
-        help_text="Why; stands in the operator act for good.",
-    )
-
-    @property
-    def submit_label(self) -> str:
-        """What the button says; empty: the verb's label."""
-        return ""
-
-    def answers(self) -> dict[str, Any]:
-        """The keyword arguments that the verb gets beside the row and the person; a dangerous verb's are plain JSON."""
-        return {name: answer for name, answer in self.cleaned_data.items() if name != "form_id"}
-
-
-def _stands_as_ever(row: Any) -> str:
-    return ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verb:
-    """One verb on one row: `perform(pk, who=…, reason=…, …)` tells whether it changed anything.
-
-    `preview` shows what it would do to these rows, above the question. `refusals` are exceptions whose sentence is
-    shown; what else is raised is a bug. A `dangerous` verb takes two persons while the two-person rule is on, and is
-    for supervisors: it changes rows of our own Postgres and nothing else, and its permission is no harmless verb's.
-    `meant` shows the second person what a proposal's answers come to; without it they are shown as JSON.
-    `state_of` says in a few words how the row stands; a proposal about a row that stands otherwise by the time it is
-    approved is refused.
-    """
-
-    name: str
-    label: str
-    permission: str
-    explanation: str
-    perform: Callable[..., bool]
-    form: type[ReasonForm] = ReasonForm
-    one_at_a_time: bool = False
-    preview: Callable[[Sequence[Any], forms.Form], SafeString] | None = None
-    refusals: tuple[type[Exception], ...] = (VerbRefused,)
-    dangerous: bool = False
-    meant: Callable[[Any, Mapping[str, Any]], SafeString] | None = None
-    state_of: Callable[[Any], str] = _stands_as_ever
-
-    @property
-    def every_refusal(self) -> tuple[type[Exception], ...]:
-        """Its own, and those of the two-person rule."""
-        return (*self.refusals, VerbRefused)
-
-    @property
-    def takes_two(self) -> bool:
-        """Whether it becomes a proposal, by the settings as they are."""
-        return proposals.is_needed(self)
 
 
 @dataclass(frozen=True, kw_only=True)

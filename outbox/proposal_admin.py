@@ -17,9 +17,10 @@ from django.utils.safestring import SafeString
 
 from . import proposals
 from .exceptions import VerbRefused
-from .operator_admin import Advice, OperatorAdmin, Verb
+from .operator_admin import Advice, OperatorAdmin
 from .proposal import Proposal
 from .read_only_admin import acts_link, joined, list_link, page_link, pretty_json, short
+from .verb import Verb
 
 PERMISSION = "outbox.decide_proposal"
 

@@ -9,11 +9,10 @@ the verb looks again, under its own locks. A shell does not prove who types: `--
 import json
 from collections.abc import Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from django.apps import apps
-from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.db import models, transaction
@@ -24,9 +23,7 @@ from . import acts, rehearsal
 from .acts import Person
 from .exceptions import VerbRefused
 from .proposal import SEEN_MAX_CHARACTERS, Proposal
-
-if TYPE_CHECKING:
-    from .operator_admin import Verb
+from .verb import Verb
 
 
 class Result(Enum):
@@ -38,25 +35,20 @@ class Result(Enum):
     ALREADY_PROPOSED = "already proposed"
 
 
-def is_needed(verb: "Verb") -> bool:
-    """Whether this verb takes two persons."""
-    return verb.dangerous and bool(settings.OPERATOR_TWO_PERSON_RULE)
-
-
-def perform(verb: "Verb", row: models.Model, *, who: Person, answers: Mapping[str, Any]) -> Result:
+def perform(verb: Verb, row: models.Model, *, who: Person, answers: Mapping[str, Any]) -> Result:
     """Does the verb, or proposes it when it takes two persons. Raises VerbRefused, or one of the verb's refusals."""
-    if is_needed(verb):
+    if verb.takes_two:
         return _propose(verb, row, who=who, answers=answers)
     return Result.CHANGED if verb.perform(row.pk, who=who, **answers) else Result.ALREADY_DONE
 
 
-def rehearse(verb: "Verb", row: models.Model, *, who: Person, answers: Mapping[str, Any]) -> bool:
+def rehearse(verb: Verb, row: models.Model, *, who: Person, answers: Mapping[str, Any]) -> bool:
     """Does the verb and takes it back: tells whether it would change anything. Counts nothing. Raises as it does."""
     with rehearsal.rehearsing():
         return verb.perform(row.pk, who=who, **answers)
 
 
-def verb_on(target_type: str, name: str) -> "Verb":
+def verb_on(target_type: str, name: str) -> Verb:
     """The verb of that name on rows of that kind ("saga", "outboxmessage"). Raises VerbRefused for an unknown one."""
     model = model_of(target_type)
     known = getattr(admin.site.get_model_admin(model), "verbs", ()) if model and admin.site.is_registered(model) else ()
@@ -120,7 +112,7 @@ def decline(proposal_id: UUID, *, who: Person, reason: str) -> bool:
     return True
 
 
-def _propose(verb: "Verb", row: models.Model, *, who: Person, answers: Mapping[str, Any]) -> Result:
+def _propose(verb: Verb, row: models.Model, *, who: Person, answers: Mapping[str, Any]) -> Result:
     """Writes down what somebody wants, once the verb has shown that it could do it."""
     person = _somebody(who)
     _refuse_without_permission(person, verb)
@@ -150,7 +142,7 @@ def _propose(verb: "Verb", row: models.Model, *, who: Person, answers: Mapping[s
     return Result.ALREADY_PROPOSED
 
 
-def _perform_approved(verb: "Verb", proposal: Proposal, approver: User) -> None:
+def _perform_approved(verb: Verb, proposal: Proposal, approver: User) -> None:
     row = row_of(proposal)
     if row is None or _seen(verb, row) != proposal.seen:
         raise VerbRefused("it has moved on since it was proposed: decline it, look again, and propose anew.")
@@ -164,7 +156,7 @@ def _perform_approved(verb: "Verb", proposal: Proposal, approver: User) -> None:
         raise VerbRefused("somebody has done it meanwhile: decline it.")
 
 
-def _seen(verb: "Verb", row: models.Model) -> str:
+def _seen(verb: Verb, row: models.Model) -> str:
     return verb.state_of(row)[:SEEN_MAX_CHARACTERS]
 
 
@@ -185,7 +177,7 @@ def _refuse_unless_open(proposal: Proposal) -> None:
         raise VerbRefused("it has expired: look again, and propose anew.")
 
 
-def _refuse_without_permission(person: User, verb: "Verb") -> None:
+def _refuse_without_permission(person: User, verb: Verb) -> None:
     if not person.has_perm(verb.permission):
         raise VerbRefused(f"{person} has no permission for it ({verb.permission}).")
 

@@ -18,8 +18,9 @@ from . import requeue_orders
 from .choice import COUNTED_MAX
 from .dead_letters_admin import REQUEUE, SeenWithMessages
 from .models import OutboxMessage, RequeueOrder
-from .operator_admin import Advice, OperatorAdmin, Verb
+from .operator_admin import Advice, OperatorAdmin
 from .read_only_admin import acts_link, brief
+from .verb import Verb
 
 Status = RequeueOrder.Status
 FRAGMENT = "outbox/dead_letters/progress.html"

@@ -13,8 +13,9 @@ from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
 from outbox import selectors as outbox
-from outbox.operator_admin import Advice, OperatorAdmin, ReasonForm, Verb
+from outbox.operator_admin import Advice, OperatorAdmin
 from outbox.read_only_admin import acts_link, brief, joined, list_link, page_link, pretty_json, short, timeline_link
+from outbox.verb import ReasonForm, Verb
 
 from . import selectors, verbs
 from .exceptions import SagaError
