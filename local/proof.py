@@ -86,7 +86,7 @@ def nightly() -> list[Stage]:
         Stage(
             name="plans at five million messages",
             command=(*COMPUTING, "-m", "nightly", "tests/plans"),
-            budget_minutes=4,
+            budget_minutes=8,
         ),
         Stage(name="every guard removed", command=(PYTHON, "-m", "tests.sabotage"), budget_minutes=8),
     ]

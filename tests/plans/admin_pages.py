@@ -17,6 +17,7 @@ from outbox.models import OutboxMessage
 from . import grown
 
 FAR_DOWN = "p=100"
+LAST_WITHIN_SMALL_BOUNDS = "p=200"
 NOBODYS = "0197c2a4-0000-7000-8000-000000000000"
 NEWEST = "<newest>"
 
@@ -143,10 +144,11 @@ RARE = [
     "notifications/notification/?kind__exact=refunded",
     "audit/difference/?state__exact=resolved",
     "auth/user/?group=<group>",
+    "auth/user/?p=20",
 ]
 QUICK = [
     *(f"/admin/{address}" for address in RARE),
-    *(f"/admin/{page}/?p=20" for page, queries in LISTS.items() if FAR_DOWN in queries),
+    *(f"/admin/{page}/?{LAST_WITHIN_SMALL_BOUNDS}" for page in LISTS if page not in {*LISTS_ONLY, "auth/user"}),
     *(f"/admin/{page}/?{queries[-2]}" for page, queries in LISTS.items() if queries[-2].startswith("q=")),
     *(f"/admin/{page}/{NEWEST}/change/" for page in ("orders/order", "sagas/saga", "outbox/outboxmessage")),
     *DEAD_LETTERS,

@@ -5,6 +5,7 @@ What is rare is the oldest, where a walk from the newest finds it last.
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,7 +15,7 @@ from django.db import connection
 
 from benchmarks import growth
 
-from .grown_rows import FEW, MOMENTS, ROWS, TABLES
+from .grown_rows import CUSTOMERS, FEW, MOMENTS, ROWS, TABLES
 
 BIG = ("outbox_outboxmessage", *TABLES)
 # What statements call them: the inbox is listed through a view.
@@ -50,12 +51,20 @@ def grown(*, messages: int, others: int) -> Iterator[None]:
             for change, rows in zip(CHANGES, UNUSUAL, strict=True):
                 session.execute(f"UPDATE outbox_outboxmessage {change} {rows}")
             growth.publish(session, 5 * FEW, destination=DESTINATION)
-            # Rows name each other as they must; to look it up for each takes longer than to write them.
-            session.execute("SET session_replication_role = replica")
-            for statement in (MOMENTS, *ROWS):
+            for statement in (MOMENTS, CUSTOMERS):
                 session.execute(statement, {"rows": others})
+            with ThreadPoolExecutor(2) as pool:
+                list(pool.map(lambda statement: _write(statement, others), ROWS))
             session.execute(f"VACUUM (ANALYZE) {', '.join(BIG)}")
             yield
         finally:
             session.execute(f"TRUNCATE {', '.join(BIG)} CASCADE")
             session.execute("DELETE FROM auth_group WHERE name = 'grown'")
+            session.execute("DROP TABLE IF EXISTS moment")
+
+
+def _write(statement: str, rows: int) -> None:
+    """Rows name each other as they must; to look that up for each takes longer than to write them."""
+    with connect() as session:
+        session.execute("SET session_replication_role = replica")
+        session.execute(statement, {"rows": rows})

@@ -8,7 +8,7 @@ FEW = 100
 # Its time, then its number: as a UUIDv7 rises.
 ID = "(lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '70008000' || lpad(to_hex(n), 12, '0'))::uuid"
 MOMENTS = f"""
-CREATE TEMP TABLE moment AS
+CREATE UNLOGGED TABLE moment AS
 SELECT n, at, {ID} AS id
 FROM (SELECT n, now() - interval '31 days' + n::float8 / %(rows)s * interval '30 days' AS at
       FROM generate_series(1, %(rows)s::int) AS n) AS moments
@@ -99,12 +99,9 @@ FROM {SOME}
 """
 # In the order of their SKUs the last ones are sold out, or sold no more.
 PRODUCTS = f"""
-INSERT INTO inventory_product (sku, name, active)
-SELECT 'SKU-' || lpad(n::text, 9, '0'), 'Lamp', n <= {SOME_ROWS} - {FEW} FROM {SOME}
-"""
-PRICES = """
-INSERT INTO inventory_productprice (product_id, currency, unit_price_minor)
-SELECT id, 'EUR', 2974 FROM inventory_product WHERE name = 'Lamp'
+WITH made AS (INSERT INTO inventory_product (sku, name, active)
+              SELECT 'SKU-' || lpad(n::text, 9, '0'), 'Lamp', n <= {SOME_ROWS} - {FEW} FROM {SOME} RETURNING id)
+INSERT INTO inventory_productprice (product_id, currency, unit_price_minor) SELECT id, 'EUR', 2974 FROM made
 """
 STOCK = f"""
 INSERT INTO inventory_stockitem (sku, on_hand, reserved)
@@ -169,10 +166,10 @@ SELECT id, {CUSTOMER} + 2, 'mended', '', '', 'grown.gone_' || n, '', 50, status,
 FROM (SELECT *, CASE WHEN n <= {FEW} THEN 'cancelled' WHEN n > {SOME_ROWS} - {FEW // 10} THEN 'open' ELSE 'done' END
                 AS status FROM {SOME}) AS new
 """
-# In the order in which one names the other.
+# Of customers the others know the names.
 ROWS = (
-    CUSTOMERS, GROUP, ORDERS, LINES, SAGAS, STEPS, INBOX, PAYMENTS, REFUNDS, SHIPMENTS, CANCELLATIONS, PRODUCTS, PRICES,
-    STOCK, RESERVATIONS, NOTIFICATIONS, DIFFERENCES, KEYS, ACTS, PROPOSALS, REQUEUE_ORDERS,
+    GROUP, ORDERS, LINES, SAGAS, STEPS, INBOX, PAYMENTS, REFUNDS, SHIPMENTS, CANCELLATIONS, PRODUCTS, STOCK,
+    RESERVATIONS, NOTIFICATIONS, DIFFERENCES, KEYS, ACTS, PROPOSALS, REQUEUE_ORDERS,
 )  # fmt: skip
 TABLES = (
     "auth_user", "orders_order", "orders_orderline", "sagas_saga", "sagas_sagastep", "outbox_inboxmessage",

@@ -24,7 +24,9 @@ def _grown_tables(django_db_setup, django_db_blocker):
 @pytest.mark.django_db
 @pytest.mark.xdist_group("plans")
 def test_lists_probes_and_the_claim_read_a_bounded_part_of_big_tables(monkeypatch):
-    """With bounds as small as these tables are."""
+    """With bounds as small as these tables are, and pages of five rows (but for accounts)."""
+    monkeypatch.setattr("outbox.read_only_admin.ReadOnlyAdmin.list_per_page", 5)
+    monkeypatch.setattr("idempotency.admin.IdempotencyKeyAdmin.list_per_page", 5)
     monkeypatch.setattr("outbox.bell._send", lambda destination: True)
     monkeypatch.setattr("outbox.selectors.UNINDEXED_ROWS_MAX", 2_000)
     monkeypatch.setattr("outbox.read_only_admin.COUNTED_ROWS_MAX", 1_000)
