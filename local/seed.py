@@ -33,7 +33,7 @@ def seed_demo(folder: Folder) -> dict[str, Any]:
         "admin": _login(ADMIN_NAME, remembered.get("admin", {}), is_superuser=True),
         "operator": _login(OPERATOR_NAME, remembered.get("operator", {}), is_superuser=False),
     }
-    get_user_model().objects.get(username=OPERATOR_NAME).groups.set(Group.objects.filter(name=OPERATOR_GROUP))
+    get_user_model().objects.get(username=OPERATOR_NAME).groups.add(*Group.objects.filter(name=OPERATOR_GROUP))
     folder.write_json(CREDENTIALS_FILE, credentials)
     return credentials
 

@@ -26,9 +26,10 @@ TARGETS = {
     "proposal": "outbox_proposal",
     "requeueorder": "outbox_requeueorder",
     "stockitem": "inventory_stockitem",
+    "breaker": "providers_breaker",
 }
 # What leaves an act and is no button on a row.
-OTHER_VERBS = {"order requeue", "restock"}
+OTHER_VERBS = {"order requeue", "restock", "open", "try", "close"}
 
 
 class TargetFilter(admin.SimpleListFilter):

@@ -10,7 +10,10 @@ from typing import Any
 MASK = "***"
 ELLIPSIS = "…"
 _EMAIL = re.compile(r"\b[\w.%+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+", re.ASCII)
-_CREDENTIAL = re.compile(r"\b(Token|Bearer|Basic) +[\w.~+/=-]{6,}", re.IGNORECASE | re.ASCII)
+# Behind "token" and "basic" no word of a sentence ("token expired"): what is long, or has a digit in it.
+_CREDENTIAL = re.compile(
+    r"\b(Bearer|(?:Token|Basic)(?= +(?:[\w.~+/=-]*\d|[\w.~+/=-]{16}))) +[\w.~+/=-]{6,}", re.IGNORECASE | re.ASCII
+)
 _URL_PASSWORD = re.compile(r"(://[^\s:/@]{0,100}:)[^\s/@]{1,200}@", re.ASCII)
 SECRET_WORDS = ("paymentmethod", "token", "secret", "password", "apikey", "authorization")
 SHOWN_CHARACTERS = 4

@@ -2,7 +2,8 @@
 
 Guarantee: a secret goes back only where it came from, and no mask passes for a secret: each that cannot be told is
 named, so that nothing is sent. Items of a list are told by what they look like, since people take some out and move
-others; where two look alike, by their place, if the list is as long as it was.
+others; where two look alike, by their place, if the list is as long as it was. One that was changed is told by its
+place, if it is the only one that was.
 """
 
 from collections.abc import Sequence
@@ -74,5 +75,6 @@ def _origin(number: int, edited: list[Any], original: list[Any], looks: list[Any
     alike = [item for item, look in zip(original, looks, strict=True) if look == edited[number]]
     if alike:
         return alike[0] if all(item == alike[0] for item in alike) else NOWHERE
-    # It was changed: it is the one of its place, unless that one stands elsewhere now.
-    return original[number] if is_as_long and looks[number] not in edited else NOWHERE
+    # It was changed: it is the one of its place if it is the only one that was.
+    changed = [place for place, look in enumerate(looks) if not is_as_long or edited[place] != look]
+    return original[number] if changed == [number] else NOWHERE

@@ -66,11 +66,13 @@ def test_a_broken_carrier_is_seen_found_understood_put_right_and_watched_to_the_
     see_it_on_the_live_page(operator)
     find_the_orders_and_read_why(operator)
     mend_the_carrier(service)
-    closed = close_the_breaker(operator)
+    close_the_breaker(operator)
     resume_all_of_them(operator)
     watch_it_drain(operator)
 
-    assert acts(service) == {**closed, ("demo-operator", "resume", "saga"): ORDERS}
+    done = acts(service)
+    assert done.pop(("demo-operator", "close", "breaker"), 0) <= 1
+    assert done == {("demo-operator", "resume", "saga"): ORDERS}
     # `make up` placed one that is confirmed and one that no carrier takes.
     assert ends(service) == {"confirmed": ORDERS + 1, "rejected": 1}
     judged = service.manage("audit", "--at-rest")
@@ -126,15 +128,15 @@ def mend_the_carrier(service: MadeUp) -> None:
     assert told.returncode == 0, told.stderr
 
 
-def close_the_breaker(page: Browser) -> dict[tuple[str, str, str], int]:
-    """Step 5; a trial call may be quicker, and nothing is left to click on. Tells what was done."""
+def close_the_breaker(page: Browser) -> None:
+    """Step 5; a trial call may be quicker, and nothing is left to close."""
     page.follow("#user-tools a[href$='/admin/live/']")
-    is_open = page.tell(f"document.querySelector({json.dumps(CLOSE)}) !== null")
-    if is_open:
-        page.follow(CLOSE)
+    # By its address, for the page takes the link away when a trial call was quicker.
+    question = page.tell(f"(document.querySelector({json.dumps(CLOSE)}) || {{}}).href || ''")
+    if question:
+        page.open(question)
         answer(page, leads_to="document.getElementById('live') !== null")
     page.until(f"document.querySelector({json.dumps(CLOSE)}) === null")
-    return {("demo-operator", "close", "breaker"): 1} if is_open else {}
 
 
 def resume_all_of_them(page: Browser) -> None:

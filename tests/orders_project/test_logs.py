@@ -92,6 +92,10 @@ def test_a_line_break_in_a_value_cannot_forge_a_line(settings, log_format, reque
         ("postgres://orders:hunter2@db/orders", "postgres://orders:***@db/orders"),
         ("redis://:hunter2@cache/0", "redis://:***@cache/0"),
         ("a token of thanks", "a token of thanks"),
+        ("the payment token expired", "the payment token expired"),
+        ("invalid token format, basic validation", "invalid token format, basic validation"),
+        ("token tok_9f3k refused", "token *** refused"),
+        ("Basic dXNlcjpwYXNzd29yZA== refused", "Basic *** refused"),
         ("order 0190 at 9:30", "order 0190 at 9:30"),
     ],
 )

@@ -67,6 +67,7 @@ class TestPages:
             (ann, "skip", "outboxmessage"),
             (None, "retry", "saga"),
             (None, "restock", "stockitem"),
+            (None, "close", "breaker"),
         ):
             OperatorAct.objects.create(who=who, verb=verb, target_type=kind, target_id=f"a-{kind}", reason="x")
 
@@ -81,7 +82,8 @@ class TestPages:
         assert found("?target_type=stockitem") == ["restock"]
         assert found("?target_type=saga&target_id=a-saga") == ["retry"]
         page = root.get("/admin/outbox/operatoract/").content.decode()
-        for link in ("?verb=order+requeue", "?verb=skip", "?target_type=difference"):
+        assert found("?q=a-breaker") == ["close"]
+        for link in ("?verb=order+requeue", "?verb=skip", "?verb=close", "?target_type=difference"):
             assert link in page
 
     def test_the_page_of_an_inbox_row_is_found_by_the_tables_own_key(self, root):

@@ -109,6 +109,19 @@ class TestRequeue:
         assert json.loads(run(capsys, "requeue_outbox", *options)) == {"requeued": 2}
         assert states() == {"a": "open", "b": "open", "c": "dead"}
 
+    def test_what_was_sent_goes_out_again_and_what_was_skipped_only_by_its_id(self, capsys):
+        """An edited copy skips its original: a filter must not send what somebody decided must not go out."""
+        dead("sent", "skipped", "dead")
+        for name, state in (("sent", "done"), ("skipped", "skipped")):
+            OutboxMessage.objects.filter(payload__text=name).update(state=state, finished_at=timezone.now())
+        options = ["--sent", "--reason", "the broker was restored empty"]
+
+        assert "Requeued 2" in run(capsys, "requeue_outbox", "--all", *options)
+        assert states() == {"sent": "open", "skipped": "skipped", "dead": "open"}
+
+        assert "Requeued 1" in run(capsys, "requeue_outbox", str(row("skipped").key), *options)
+        assert states() == dict.fromkeys(["sent", "skipped", "dead"], "open")
+
     def test_a_sagas_message_is_neither_counted_nor_requeued(self, capsys):
         dead("a")
         OutboxMessage.objects.update(order_free=True)

@@ -262,6 +262,10 @@ class TestSendCopy:
             (lambda p: {**p, "cards": [{**p["cards"][1], "of": "C"}]}, ["cards[0].apiKey"]),
             (lambda p: {**p, "cards": [*p["cards"], {"of": "C", "apiKey": "key_…"}]}, ["cards[2].apiKey"]),
             (lambda p: {**p, "cards": [p["cards"][1], {**p["cards"][1], "of": "C"}]}, ["cards[1].apiKey"]),
+            (
+                lambda p: {**p, "cards": [{**p["cards"][1], "of": "B, changed"}, {"of": "C", "apiKey": "key_…"}]},
+                ["cards[0].apiKey", "cards[1].apiKey"],
+            ),
             (lambda p: {**p, "cards": {"first": p["cards"][0]}}, ["cards.first.apiKey"]),
             (lambda p: {**p, "twins": p["twins"][1:]}, ["twins[0].apiKey"]),
             (lambda p: {**p, "twins": [*p["twins"], *p["twins"]]}, [f"twins[{n}].apiKey" for n in range(4)]),

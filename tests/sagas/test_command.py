@@ -12,7 +12,8 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from outbox.models import OperatorAct
-from sagas import recovery, verbs
+from sagas import groups, recovery, verbs
+from sagas.admin import DANGEROUS
 from sagas.models import Saga, SagaStep
 from tests.support.drive import deliver, drive
 from tests.support.shop import Shop, message_of, outcome, saga_of, step
@@ -181,6 +182,49 @@ class TestAllAtOneStep:
         assert fails(*words)[0] == 1
 
         assert [saga_of(order).status for order in stuck[:3]] == ["needs_attention", "running", "running"]
+
+    def test_a_database_that_is_gone_ends_it(self, stuck: list[Any], monkeypatch: pytest.MonkeyPatch):
+        asked = []
+
+        def perform(name: str, saga_id: Any, **answers: Any) -> bool:
+            asked.append(saga_id)
+            raise OperationalError("the connection is lost")
+
+        monkeypatch.setattr(verbs, "perform", perform)
+        monkeypatch.setattr("sagas.groups.ERRORS_IN_A_ROW_MAX", 2)
+        with pytest.raises(OperationalError, match="the connection is lost"):
+            run("sagas", "resume", "--all-at", "create_shipment", "--reason", "x", "--rate", "1000")
+
+        assert len(asked) == 2
+
+    def test_more_than_one_call_takes_are_told(self, stuck: list[Any], monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr("sagas.groups.SAGAS_MAX", 2)
+        words = ("sagas", "resume", "--all-at", "create_shipment", "--reason", "x", "--rate", "1000")
+        more = " There are more: call it again for them."
+
+        assert run(*words, "--dry-run") == f"resume: would be done to 2.{more}\n"
+        assert run(*words) == f"resume: done to 2 of 2.{more}\n"
+        assert run(*words) == "resume: done to 1 of 1.\n"
+
+    def test_interrupted_it_says_what_is_done_and_the_rest_still_waits(
+        self, stuck: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ):
+        done = verbs.perform
+
+        def perform(name: str, saga_id: Any, **answers: Any) -> bool:
+            if saga_id == saga_of(stuck[1]).pk:
+                raise KeyboardInterrupt
+            return done(name, saga_id, **answers)
+
+        monkeypatch.setattr(verbs, "perform", perform)
+        with pytest.raises(SystemExit) as ended:
+            call_command("sagas", "resume", "--all-at", "create_shipment", "--reason", "x", "--rate", "1000")
+
+        assert (ended.value.code, capsys.readouterr().out) == (130, "resume: done to 1 of 3, then interrupted.\n")
+        assert [saga_of(order).status for order in stuck[:3]] == ["running", "needs_attention", "needs_attention"]
+
+    def test_no_verb_that_takes_two_persons_is_done_to_a_group(self):
+        assert not set(groups.VERBS) & set(DANGEROUS)
 
     def test_an_unknown_step_is_misuse_and_other_verbs_look_at_each(self):
         code, text = fails("sagas", "resume", "--all-at", "ship", "--reason", "x")

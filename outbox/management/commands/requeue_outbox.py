@@ -48,7 +48,7 @@ class Command(ServiceCommand):
         parser.add_argument("--destination", help="only this destination")
         parser.add_argument("--type", help="only this message type")
         parser.add_argument("--all", action="store_true", help="every message that matches")
-        parser.add_argument("--sent", action="store_true", help="done and skipped ones too")
+        parser.add_argument("--sent", action="store_true", help="done ones too; a skipped one by its id only")
         add_limit(parser, None, "at most so many, the oldest first")
         parser.add_argument(
             "--batch-size",
@@ -92,9 +92,15 @@ class Command(ServiceCommand):
         if options["destination"] and options["destination"] not in selectors.destinations():
             known = ", ".join(selectors.destinations())
             raise Misuse(f"There is no destination {options['destination']!r}; there are {known}.")
-        states = ["dead", "done", "skipped"] if options["sent"] else ["dead"]
-        messages = OutboxMessage.objects.filter(state__in=states, order_free=False)
+        messages = OutboxMessage.objects.filter(state__in=_states(options), order_free=False)
         if options["ids"]:
             messages = messages.filter(key__in=options["ids"]) | messages.filter(message_id__in=options["ids"])
         wanted = {name: options[name] for name in ("destination", "type") if options[name]}
         return messages.filter(**wanted).order_by("key")
+
+
+def _states(options: dict[str, Any]) -> list[str]:
+    """What somebody decided must not go out, or went out as an edited copy instead, no filter takes."""
+    if not options["sent"]:
+        return ["dead"]
+    return ["dead", "done", "skipped"] if options["ids"] else ["dead", "done"]

@@ -1,8 +1,8 @@
 """`manage.py sagas …`: what operators see and do from a shell; thin over sagas.selectors and sagas.verbs."""
 
+import sys
 from argparse import ArgumentParser
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +11,7 @@ from django.core.management.base import CommandError
 from outbox import proposals
 from outbox.command_line import (
     DONE,
+    INTERRUPTED,
     MISUSED,
     PROPOSED,
     REFUSED,
@@ -59,6 +60,7 @@ class Command(ServiceCommand):
         REFUSED: "not applicable, refused (or some were), not found; check: live sagas that this code does not know",
         MISUSED: "misuse",
         PROPOSED: "skip and resolve under the two-person rule: proposed, and waits for a second person",
+        INTERRUPTED: "interrupted, with --all-at: what is done stays done",
     }
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -150,20 +152,29 @@ class Command(ServiceCommand):
         step, who = options["all_at"], person(options)
         if step not in selectors.step_names():
             raise Misuse(f"--all-at {step}: no saga has such a step. There are {', '.join(selectors.step_names())}.")
-        found = groups.waiting_at(step)
+        waiting = groups.waiting_at(step)
+        found, report = waiting[: groups.SAGAS_MAX], groups.Report()
+        left = " There are more: call it again for them." if len(waiting) > len(found) else ""
         if options["dry_run"]:
-            self._tell_group(groups.Report(found=len(found)), f"{name}: would be done to {len(found)}.", options)
+            report.found = len(found)
+            self._tell_group(report, f"{name}: would be done to {len(found)}.{left}", options)
             return
         with self.progress("sagas", options, total=len(found)) as progress:
-            sagas = groups.paced(found, rate_per_second=options["rate"], told=progress.add)
-            report = groups.perform(name, sagas, who=who, reason=options["reason"])
-        self._tell_group(report, f"{name}: done to {report.done} of {report.found}.", options)
+            try:
+                for saga_id in groups.paced(found, rate_per_second=options["rate"]):
+                    groups.perform(name, saga_id, who=who, reason=options["reason"], report=report)
+                    progress.add()
+            except KeyboardInterrupt:
+                progress.erase()
+                self._tell_group(report, f"{name}: done to {report.done} of {len(found)}, then interrupted.", options)
+                sys.exit(INTERRUPTED)
+        self._tell_group(report, f"{name}: done to {report.done} of {report.found}.{left}", options)
         if report.refused:
             raise CommandError(f"{len(report.refused)} refused, or moved on meanwhile.", returncode=REFUSED)
 
     def _tell_group(self, report: groups.Report, said: str, options: dict[str, Any]) -> None:
         if options["json"]:
-            self.print_json(asdict(report))
+            self.print_json({"found": report.found, "done": report.done, "refused": report.refused})
             return
         for sentence in report.refused:
             self.stderr.write(sentence)
