@@ -90,5 +90,8 @@ def _do(request: HttpRequest, provider: str, verb: str, answers: dict[str, Any])
     if breakers.by_hand(verb, provider, who=request.user, **answers):
         messages.success(request, f"{label}: {provider}.")
     else:
-        messages.warning(request, f"{label}: {provider}'s breaker has moved since you looked. Nothing was changed.")
+        now = breaker.read(provider).state.replace("_", " ")
+        messages.warning(
+            request, f"{label}: {provider}'s breaker has moved since you looked, and is {now}. Nothing was changed."
+        )
     latest.forget()

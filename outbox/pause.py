@@ -40,3 +40,9 @@ def resume(name: str) -> None:
 
 def is_paused(name: str) -> bool:
     return Destination.objects.filter(name=name, paused_until__gt=Now()).exists()
+
+
+def reason_of(name: str) -> str:
+    """Why nothing of it runs at the moment; "" when something may. A breaker's pause ends each time it is looked at."""
+    paused = Destination.objects.filter(name=name, paused_until__gt=Now() - LOOK_AGAIN)
+    return paused.values_list("pause_reason", flat=True).first() or ""

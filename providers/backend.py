@@ -26,7 +26,9 @@ def ask(question: Callable[[], T]) -> T:
     try:
         return question()
     except Unavailable as error:
-        raise OutcomeUnknown(f"not asked: {error.detail}", retry_after_seconds=error.retry_after_seconds) from error
+        raise OutcomeUnknown(
+            f"could not be asked: {error.detail}", retry_after_seconds=error.retry_after_seconds
+        ) from error
 
 
 def forget() -> None:

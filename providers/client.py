@@ -137,7 +137,7 @@ def read_answer(method: str, response: requests.Response, body: bytes) -> dict[s
     if status in TURNED_AWAY:
         raise Unavailable(f"turned away with {status}", retry_after_seconds=_retry_after(response))
     if status == 503 and (seconds := _retry_after(response)) is not None:
-        raise Unavailable("unavailable with a time to come back", retry_after_seconds=seconds)
+        raise Unavailable("unavailable, and says when to come back", retry_after_seconds=seconds)
     if status in BUSINESS_REFUSALS and method != "GET":
         raise _refusal(status, body)
     if status == 409:

@@ -209,7 +209,8 @@ class SagaAdmin(OperatorAdmin):
 
     @admin.display(description="error, or reason")
     def said(self, saga: Saga) -> SafeString:
-        return brief(saga.last_error or saga.reason)
+        # The step stands beside it.
+        return brief((saga.last_error or saga.reason).removeprefix(f"{saga.current_step}: "))
 
     @admin.display(description="steps")
     def steps(self, saga: Saga) -> SafeString:

@@ -14,6 +14,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from outbox import operations as outbox
+from outbox import pause
 from outbox import selectors as messages_of
 from outbox.context import about
 from outbox.envelope import Message
@@ -109,8 +110,9 @@ def _attend_overdue(saga_id: UUID) -> bool:
 
 
 def _overdue(case: Case) -> str:
-    """What was up, and what the step said when it was last tried: whoever reads it need not look further."""
+    """What was up: what the step said when it was last tried, or what kept it from being tried at all."""
     said = case.row.undo_error if case.undo else case.row.error
+    said = said or pause.reason_of(case.definition.destination(case.saga.current_step, undo=case.undo))
     late = f"{case.saga.current_step}: not finished by the saga's deadline"
     return f"{late} ({said})" if said else late
 

@@ -105,7 +105,7 @@ def _turns(name: str, case: Case) -> bool:
 def _remedies(case: Case) -> tuple[str, ...]:
     if _undo_failed(case):
         return ("retry", "resolve")
-    return ("resolve", "resume") if case.is_unresolved else ("resume", "compensate")
+    return ("resolve", "resume") if case.is_unresolved else ("resume",)
 
 
 def _undo_failed(case: Case) -> bool:

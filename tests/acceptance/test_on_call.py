@@ -110,12 +110,15 @@ def find_the_orders_and_read_why(page: Browser) -> None:
     page.follow(".object-tools a[href$='/timeline/']")
     text = page.text()
     assert "waits for a person" in text
-    assert "unavailable with a time to come back" in text
+    assert "unavailable, and says when to come back" in text
     assert "captured" in text
     look(page, "order-timeline")
 
     page.follow(".timeline-next a[href*='/sagas/saga/']")
-    assert "not finished by the saga's deadline (not asked: unavailable with a time to come back)" in page.text()
+    assert (
+        "not finished by the saga's deadline (could not be asked: unavailable, and says when to come back)"
+        in page.text()
+    )
     assert page.tell("[...document.querySelectorAll('.saga-verbs dt')].map(verb => verb.innerText)") == [
         *("Retry", "Resume helps", "Compensate", "Cancel"),
     ]

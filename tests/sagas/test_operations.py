@@ -7,6 +7,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from orders.cancellation import request_cancel
+from outbox import pause
 from outbox.models import OperatorAct, OutboxMessage
 from sagas import operations, recovery
 from sagas.exceptions import VerbRefused
@@ -63,6 +64,15 @@ class TestOverdue:
 
     def test_of_a_step_that_said_nothing_it_tells_the_deadline_alone(self, shop):
         assert saga_of(attended(shop)).last_error == "create_shipment: not finished by the saga's deadline"
+
+    def test_one_that_never_got_to_ask_says_what_kept_it(self, shop):
+        order = shop.up_to("create_shipment")
+        for step_name, reason in (("create_shipment", "breaker open"), ("charge_payment", "another's")):
+            pause.pause(f"fulfil_order.{step_name}", until=timezone.now() + timedelta(minutes=1), reason=reason)
+        Saga.objects.update(deadline_at=timezone.now() - timedelta(seconds=1))
+        assert recovery.attend_overdue() == 1
+
+        assert saga_of(order).last_error == "create_shipment: not finished by the saga's deadline (breaker open)"
 
 
 class TestRetryAndResume:
