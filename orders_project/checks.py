@@ -80,8 +80,8 @@ def check_bounds(app_configs: object, **_: Any) -> list[CheckMessage]:
         # The CHECK of idempotency's table holds the same bound.
         *_within("IDEMPOTENCY['STORED_ANSWER_MAX_BYTES']", idempotency.stored_answer_max_bytes, 65_536),
         # A purge of what has just ended would take what an operator, or a late answer, still needs.
-        *_above_zero("OUTBOX['RETENTION_DAYS']", outbox.retention_days),
-        *_above_zero("SAGAS['RETENTION_DAYS']", sagas.retention_days),
+        *_not_negative("OUTBOX['RETENTION_DAYS']", outbox.retention_days),
+        *_not_negative("SAGAS['RETENTION_DAYS']", sagas.retention_days),
         *_above_zero("SAGAS['DEADLINE_HOURS']", sagas.deadline_hours),
         *_above_zero("SAGAS['SWEEP_INTERVAL_SECONDS']", sagas.sweep_interval_seconds),
         *_above_zero("IDEMPOTENCY['LIFETIME_HOURS']", idempotency.lifetime_hours),
@@ -193,6 +193,12 @@ def _above_zero(name: str, value: float) -> Iterator[CheckMessage]:
     # `not >` refuses NaN too.
     if not value > 0:
         yield _error(f"{name} must be above 0, not {value:g}.", "E007")
+
+
+def _not_negative(name: str, value: float) -> Iterator[CheckMessage]:
+    # 0 purges whatever has ended, at once: F18 proves that no promise needs it.
+    if not value >= 0:
+        yield _error(f"{name} must be 0 or more, not {value:g}.", "E007")
 
 
 def _waiting_share(share: float) -> Iterator[CheckMessage]:
