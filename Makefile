@@ -26,7 +26,7 @@ demo: .installed  ## Start everything, place two orders, end; status 0 when both
 	@exec $(VENV)/python -m local.up --once
 
 .PHONY: test
-test: .installed  ## Run the tests on a Postgres and a Valkey of their own (within 5 minutes)
+test: .installed  ## Run the tests on a Postgres and a Valkey of their own (some ten minutes on two cores)
 	@exec $(VENV)/python -m pytest -n 2 --dist loadgroup tests $(ARGS)
 
 .PHONY: proof

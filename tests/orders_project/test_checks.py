@@ -107,6 +107,12 @@ def test_a_value_that_breaks_a_relation_is_refused(settings, group, key, value, 
     assert errors() == error
 
 
+def test_f18_a_retention_of_nothing_is_allowed(settings):
+    settings.OUTBOX = with_key("OUTBOX", "RETENTION_DAYS", 0)
+    settings.SAGAS = with_key("SAGAS", "RETENTION_DAYS", 0)
+    assert errors() == []
+
+
 def test_a_claim_that_a_providers_call_outlasts_is_refused(settings):
     settings.OUTBOX = with_key("OUTBOX", "REMOTE_CLAIM_SECONDS", 17.0)
     providers = [message.id for message in run_checks(tags=["providers"])]
